@@ -1,0 +1,24 @@
+//! What a run recorded: its plan, its operations, its faults, and the directory that holds them.
+//!
+//! This crate knows no network, no clock and no async runtime. It is the one vocabulary that the
+//! control node, the clients, the nemesis, the analyzer and the reports share.
+
+mod codec;
+mod event;
+mod export;
+mod fault;
+mod plan;
+mod record;
+mod run_dir;
+
+pub use codec::{
+    FORMAT_VERSION, History, HistoryError, HistoryReader, HistoryWriter, read_history,
+};
+pub use event::{
+    ClientId, Detail, Event, Function, KeyId, NodeId, Outcome, Phase, Resource, Token,
+};
+pub use export::export_json_lines;
+pub use fault::{FaultBegun, FaultEnded, FaultKind, FaultSkipped, PartitionShape};
+pub use plan::{Backend, Bounds, HolderPolicy, Plan, PlannedFault, PlannedPartition, Run};
+pub use record::{ClientExit, ExitCause, LeaderView, Milestone, Probe, Record};
+pub use run_dir::{RunDir, RunDirError, write_atomically};

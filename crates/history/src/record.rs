@@ -1,0 +1,95 @@
+//! Everything that a history holds, in the order in which the control node learned of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ClientId, Event, FaultBegun, FaultEnded, FaultSkipped, NodeId};
+
+/// One entry of a history.
+///
+/// Entries of one client are in time order; entries of different sources are in order of arrival.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Record {
+    /// A step of the run itself.
+    Milestone {
+        /// When.
+        time_ns: u64,
+        /// Which.
+        what: Milestone,
+    },
+    /// One end of a client's operation.
+    Event(Event),
+    /// A client process ended and all that it wrote has been read.
+    ClientExit(ClientExit),
+    /// A health probe: one real write through one server.
+    Probe(Probe),
+    /// A server's view of the leader changed.
+    Leader(LeaderView),
+    /// A fault is in force.
+    FaultBegun(FaultBegun),
+    /// A fault was undone, or could not be.
+    FaultEnded(FaultEnded),
+    /// A fault was not applied.
+    FaultSkipped(FaultSkipped),
+}
+
+/// A step of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Milestone {
+    /// Every server answered a real write; the time limit starts.
+    ClusterReady,
+    /// The time limit is over; heal and recovery follow.
+    TimeUp,
+    /// A signal or an internal error cut the run short.
+    Interrupted,
+    /// The last record of a run that ended in order.
+    End,
+}
+
+/// The end of a client process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientExit {
+    /// When the control node saw the end of the client's stream.
+    pub time_ns: u64,
+    /// Who.
+    pub client: ClientId,
+    /// How.
+    pub cause: ExitCause,
+}
+
+/// How a client process ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExitCause {
+    /// It was asked to stop and did.
+    Finished,
+    /// It ended with an exit code of its own.
+    Failed(i32),
+    /// A signal killed it.
+    Killed(i32),
+}
+
+/// One real write through one server, made by the control node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Before the write was sent.
+    pub begin_ns: u64,
+    /// After the answer or the timeout.
+    pub end_ns: u64,
+    /// Through which server.
+    pub node: NodeId,
+    /// Why it failed; `None` if the write was acknowledged.
+    pub error: Option<String>,
+}
+
+/// Who leads, as one server tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderView {
+    /// When the answer arrived.
+    pub time_ns: u64,
+    /// Who was asked.
+    pub node: NodeId,
+    /// Its answer; `None` if it knows of no leader or did not answer.
+    pub leader: Option<NodeId>,
+}
