@@ -1,1 +1,20 @@
-//! x
+//! A verdict for people and for machines: the terminal's block, one offline page, JSON.
+//!
+//! Pure functions of a [`Verdict`](locktest_analyzer::Verdict) and a
+//! [`History`](locktest_history::History): this crate opens no file, asks no clock and runs no
+//! command. Whatever comes from outside (names, reasons, proofs) is shown cut to a length and
+//! without characters that move a cursor or reorder a line.
+
+mod drawing;
+mod html;
+mod json;
+mod latency;
+mod terminal;
+#[cfg(test)]
+mod testing;
+mod text;
+mod wording;
+
+pub use html::render_html;
+pub use json::render_json;
+pub use terminal::{Paths, Style, render_verdict};

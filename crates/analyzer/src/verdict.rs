@@ -121,7 +121,7 @@ pub struct Counts {
     pub acquires_unknown: u64,
     /// Ok acquires that waited while another owner held.
     pub contended: u64,
-    /// Denials that no holder explains.
+    /// Denied attempts that did not wait, and that no holder explains.
     pub spurious_denials: u64,
     /// Releases acknowledged.
     pub releases_ok: u64,
@@ -177,6 +177,13 @@ pub enum Warning {
         /// Which part, and why.
         what: String,
     },
+    /// Records contradict the rules of a history and were left out.
+    Malformed {
+        /// How many.
+        records: u64,
+        /// The first of them, in words.
+        first: String,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -204,8 +211,14 @@ impl fmt::Display for Warning {
                 f,
                 "{overruns} holds outlived their lease; pass the fencing token to whatever the lock protects"
             ),
-            Warning::Interrupted => write!(f, "the run was cut short; the verdict covers its first part"),
+            Warning::Interrupted => {
+                write!(f, "the run was cut short; the verdict covers its first part")
+            }
             Warning::Damaged { what } => write!(f, "part of the history could not be read: {what}"),
+            Warning::Malformed { records, first } => write!(
+                f,
+                "{records} records contradict the rest and were left out, the first: {first}"
+            ),
         }
     }
 }
@@ -313,9 +326,7 @@ pub struct Percentiles {
 }
 
 /// The class of a violation.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ViolationClass {
     /// The contract holds of two owners overlap.

@@ -55,6 +55,7 @@ pub enum HistoryError {
 /// Appends records to a history file. The only writer of that file.
 pub struct HistoryWriter {
     file: File,
+    compressor: zstd::bulk::Compressor<'static>,
     pending: Vec<u8>,
 }
 
@@ -69,7 +70,8 @@ impl HistoryWriter {
         bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         push_checked(&mut bytes, &header);
         file.write_all(&bytes)?;
-        Ok(HistoryWriter { file, pending: Vec::with_capacity(BLOCK_BYTES + 1024) })
+        let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        Ok(HistoryWriter { file, compressor, pending: Vec::with_capacity(BLOCK_BYTES + 1024) })
     }
 
     /// Adds a record; it reaches the file with the next full block or [`flush`](Self::flush).
@@ -87,7 +89,7 @@ impl HistoryWriter {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let compressed = zstd::bulk::compress(&self.pending, ZSTD_LEVEL)?;
+        let compressed = self.compressor.compress(&self.pending)?;
         let mut block = Vec::with_capacity(compressed.len() + 8);
         push_checked(&mut block, &compressed);
         self.file.write_all(&block)?;

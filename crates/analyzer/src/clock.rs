@@ -1,0 +1,145 @@
+//! The liveness clock of one key.
+
+/// What changes at an instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mark {
+    /// Everything is given its full time again.
+    Restart,
+    /// The store begins or ceases to answer writes.
+    StoreAnswers(bool),
+    /// Somebody begins to wait through a server that counts.
+    WaitBegins,
+    /// That wait is over.
+    WaitEnds,
+    /// A grant.
+    HoldBegins,
+    /// Its end; `freed` if the service confirmed it.
+    HoldEnds { freed: bool },
+    /// An acquire of unknown outcome may hold.
+    MayHoldBegins,
+    /// It can hold no longer than the lease; `freed` if it surely holds no longer at all.
+    MayHoldEnds { freed: bool },
+}
+
+/// What one key's clock showed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Showed {
+    /// The longest that the free key took to be granted while somebody waited.
+    pub(crate) longest_to_free_ns: u64,
+    /// Grants after a holder that vanished, and the longest that one of them took.
+    pub(crate) freed_after_vanishing: u64,
+    pub(crate) longest_after_vanishing_ns: u64,
+    /// The longest wait beyond the bound without an alarm, since acquires of unknown outcome may
+    /// have held or the store did not answer.
+    pub(crate) unclear_ns: u64,
+    /// What the clock had reached when the history ended.
+    pub(crate) cut_off_ns: u64,
+}
+
+/// See the module `liveness` for when it runs and starts again.
+#[derive(Debug)]
+pub(crate) struct KeyClock {
+    bound_ns: u64,
+    now_ns: u64,
+    waiting: u64,
+    holding: u64,
+    may_hold: u64,
+    store_answers: bool,
+    /// How long somebody waited, the store answered, and nobody may have held.
+    clock_ns: u64,
+    /// How long somebody waited and nobody is known to have held.
+    waited_ns: u64,
+    alarmed: bool,
+    vanished: bool,
+    showed: Showed,
+}
+
+impl KeyClock {
+    pub(crate) fn new(bound_ns: u64) -> KeyClock {
+        KeyClock {
+            bound_ns,
+            now_ns: 0,
+            waiting: 0,
+            holding: 0,
+            may_hold: 0,
+            store_answers: false,
+            clock_ns: 0,
+            waited_ns: 0,
+            alarmed: false,
+            vanished: false,
+            showed: Showed::default(),
+        }
+    }
+
+    /// Moves to `time_ns`; gives the instant at which the clock reached the bound if it passed it.
+    pub(crate) fn advance(&mut self, time_ns: u64) -> Option<u64> {
+        let (from_ns, passed_ns) = (self.now_ns, time_ns - self.now_ns);
+        self.now_ns = time_ns;
+        if self.waiting == 0 || self.holding > 0 {
+            return None;
+        }
+        self.waited_ns += passed_ns;
+        if self.may_hold > 0 || !self.store_answers {
+            return None;
+        }
+        let left_ns = self.bound_ns.saturating_sub(self.clock_ns);
+        self.clock_ns += passed_ns;
+        if self.alarmed || passed_ns <= left_ns {
+            return None;
+        }
+        self.alarmed = true;
+        Some(from_ns + left_ns)
+    }
+
+    pub(crate) fn apply(&mut self, mark: Mark) {
+        match mark {
+            Mark::Restart => self.restart(),
+            Mark::StoreAnswers(answers) => {
+                self.store_answers = answers;
+                if answers {
+                    self.restart();
+                }
+            }
+            Mark::WaitBegins => self.waiting += 1,
+            Mark::WaitEnds => self.waiting -= 1,
+            Mark::HoldBegins => {
+                let showed = &mut self.showed;
+                showed.longest_to_free_ns = showed.longest_to_free_ns.max(self.waited_ns);
+                if std::mem::take(&mut self.vanished) {
+                    showed.freed_after_vanishing += 1;
+                    showed.longest_after_vanishing_ns =
+                        showed.longest_after_vanishing_ns.max(self.waited_ns);
+                }
+                self.restart();
+                self.holding += 1;
+            }
+            Mark::HoldEnds { freed } => {
+                self.holding -= 1;
+                self.vanished = !freed && self.holding == 0;
+                self.restart();
+            }
+            Mark::MayHoldBegins => self.may_hold += 1,
+            Mark::MayHoldEnds { freed } => {
+                self.may_hold -= 1;
+                if !freed {
+                    self.clock_ns = 0;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Showed {
+        let cut_off_ns = if self.alarmed { 0 } else { self.clock_ns };
+        self.restart();
+        Showed { cut_off_ns, ..self.showed }
+    }
+
+    fn restart(&mut self) {
+        if !self.alarmed && self.waited_ns > self.bound_ns {
+            self.showed.unclear_ns = self.showed.unclear_ns.max(self.waited_ns);
+        }
+        self.clock_ns = 0;
+        self.waited_ns = 0;
+        self.alarmed = false;
+    }
+}

@@ -1,0 +1,168 @@
+//! Faults: when they were in force, what came of them, and the changes of leader beside them.
+
+use locktest_history::{FaultBegun, FaultEnded, NodeId};
+
+use crate::hold::Tenure;
+use crate::observed::Observed;
+use crate::servers::Servers;
+use crate::time::{Spans, ns_to_ms};
+use crate::verdict::{FaultSummary, LeaderChange, SkippedFault};
+
+/// One fault that was applied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault<'h> {
+    pub(crate) begun: &'h FaultBegun,
+    /// `None` if the history ends before.
+    pub(crate) ended: Option<&'h FaultEnded>,
+    /// When it ended, or the end of the history.
+    pub(crate) end_ns: u64,
+}
+
+impl Fault<'_> {
+    pub(crate) fn bit(&self) -> bool {
+        self.ended.is_some_and(|ended| ended.bit)
+    }
+
+    /// The side that has more than half of all `servers`.
+    pub(crate) fn majority_side(&self, servers: usize) -> Option<&[NodeId]> {
+        self.begun.sides.iter().map(Vec::as_slice).find(|side| side.len() * 2 > servers)
+    }
+
+    /// The instants at which it changes something.
+    pub(crate) fn instants(&self) -> impl Iterator<Item = u64> {
+        let ends = self.ended.map(|ended| [ended.heal_begin_ns, ended.end_ns]);
+        [self.begun.begin_ns, self.begun.in_force_ns].into_iter().chain(ends.into_iter().flatten())
+    }
+
+    /// Such as `n1 n2 | n3 n4 n5`.
+    fn description(&self, observed: &Observed) -> String {
+        let sides = self.begun.sides.iter().map(|side| observed.node_names(side).join(" "));
+        sides.collect::<Vec<_>>().join(" | ")
+    }
+}
+
+/// Every fault that was applied, in order of their begins.
+#[derive(Debug)]
+pub(crate) struct Faults<'h>(Vec<Fault<'h>>);
+
+impl<'h> Faults<'h> {
+    pub(crate) fn new(observed: &Observed<'h>) -> Faults<'h> {
+        let faults = observed.faults_begun.iter().map(|&begun| {
+            let ended = observed.faults_ended.get(&begun.id).copied();
+            let end_ns = ended.map_or(observed.end_ns, |ended| ended.end_ns).max(begun.begin_ns);
+            Fault { begun, ended, end_ns }
+        });
+        Faults(faults.collect())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Fault<'h>> {
+        self.0.iter()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn bit(&self) -> u64 {
+        self.0.iter().filter(|fault| fault.bit()).count() as u64
+    }
+
+    /// The fault that was in force, in words.
+    pub(crate) fn during(&self, observed: &Observed, time_ns: u64) -> Option<String> {
+        let in_force = |fault: &&Fault| (fault.begun.begin_ns..=fault.end_ns).contains(&time_ns);
+        let fault = self.0.iter().rev().find(in_force)?;
+        Some(format!("fault {}: partition {}", fault.begun.id, fault.description(observed)))
+    }
+
+    /// When faults were in force.
+    pub(crate) fn in_force(&self) -> Spans {
+        Spans::union(self.0.iter().map(|fault| (fault.begun.begin_ns, fault.end_ns)).collect())
+    }
+
+    /// When faults had ended and their servers had not recovered.
+    pub(crate) fn recovering(&self, servers: &Servers) -> Spans {
+        let recovery =
+            |fault: &Fault| (fault.end_ns, recovered_ns(fault, servers).unwrap_or(u64::MAX));
+        Spans::union(self.0.iter().map(recovery).collect())
+    }
+
+    pub(crate) fn summaries(
+        &self,
+        observed: &Observed,
+        servers: &Servers,
+        tenures: &[Tenure],
+    ) -> Vec<FaultSummary> {
+        let grant_after = |time_ns: u64| {
+            tenures.get(tenures.partition_point(|tenure| tenure.hold.ok_ns < time_ns))
+        };
+        let summary = |fault: &Fault<'h>| {
+            let begun = fault.begun;
+            let unknown = || {
+                let rest = if observed.cut_short {
+                    "the run was cut short"
+                } else {
+                    "its end was not recorded"
+                };
+                vec![format!("the history ends while the fault is in force: {rest}")]
+            };
+            let ended = fault.ended;
+            FaultSummary {
+                id: begun.id,
+                kind: begun.kind,
+                shape: begun.shape,
+                targets: begun.sides.first().map_or(vec![], |side| observed.node_names(side)),
+                description: fault.description(observed),
+                begin_ns: begun.begin_ns,
+                in_force_ns: begun.in_force_ns,
+                end_ns: fault.end_ns,
+                bit: fault.bit(),
+                proof: ended.map_or_else(unknown, |ended| ended.proof.clone()),
+                undone: ended.is_some_and(|ended| ended.undone),
+                undo_proof: ended.map_or_else(unknown, |ended| ended.undo_proof.clone()),
+                servers_recovered_ms: ended
+                    .and_then(|_| recovered_ns(fault, servers))
+                    .map(|time_ns| ns_to_ms(time_ns - fault.end_ns)),
+                next_grant_ms: ended
+                    .and_then(|_| grant_after(fault.end_ns))
+                    .map(|tenure| ns_to_ms(tenure.hold.ok_ns - fault.end_ns)),
+            }
+        };
+        self.0.iter().map(summary).collect()
+    }
+}
+
+/// When every server of the sides had answered a write that began after the end.
+fn recovered_ns(fault: &Fault, servers: &Servers) -> Option<u64> {
+    let nodes = fault.begun.sides.iter().flatten();
+    nodes
+        .map(|node| servers.answered_after(*node, fault.end_ns))
+        .try_fold(fault.end_ns, |latest, answered| Some(latest.max(answered?)))
+}
+
+pub(crate) fn skipped(observed: &Observed) -> Vec<SkippedFault> {
+    let skipped = observed.faults_skipped.iter().map(|fault| SkippedFault {
+        kind: fault.kind,
+        shape: fault.shape,
+        time_ns: fault.time_ns,
+        reason: fault.reason.clone(),
+    });
+    skipped.collect()
+}
+
+/// The changes of leader: each time a server names another leader than the last that any named.
+pub(crate) fn leader_changes(observed: &Observed) -> Vec<LeaderChange> {
+    let mut known: Option<NodeId> = None;
+    let mut changes = Vec::new();
+    for view in &observed.leader_views {
+        let Some(leader) = view.leader else { continue };
+        if known.is_some_and(|known| known != leader) {
+            changes.push(LeaderChange {
+                time_ns: view.time_ns,
+                leader: observed.plan.node_name(leader),
+                told_by: observed.plan.node_name(view.node),
+            });
+        }
+        known = Some(leader);
+    }
+    changes
+}

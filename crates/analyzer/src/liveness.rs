@@ -1,0 +1,169 @@
+//! Deadlock-freedom: a key that nobody holds is granted to somebody who asks, within the bound.
+//!
+//! Per key one clock. It runs while somebody waits through a server that counts, the store answers
+//! writes, and nobody may hold the lock. It starts again when a holder gives up or falls silent, at
+//! each change of leader, at each begin and end of a fault, and when the store answers again. The
+//! bound is what the service may keep a silent holder's lock plus what it may take to recover.
+
+use std::collections::BTreeMap;
+
+use locktest_history::{ClientId, KeyId};
+
+use crate::clock::{KeyClock, Mark};
+use crate::faults::Faults;
+use crate::findings::{Finding, Findings};
+use crate::observed::Observed;
+use crate::operation::Attempt;
+use crate::possession::{Possession, waits};
+use crate::servers::Servers;
+use crate::time::{ms_to_ns, seconds};
+use crate::verdict::{LeaderChange, ViolationClass};
+
+/// What the liveness clocks showed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Liveness {
+    /// The longest that a free key took to be granted to somebody who waited.
+    pub(crate) longest_to_free_ns: u64,
+    /// Grants after a holder that vanished: it died, lost touch, or let its lease run out.
+    pub(crate) freed_after_vanishing: u64,
+    /// The longest of those, as far as it was measured.
+    pub(crate) longest_after_vanishing_ns: u64,
+    /// The longest wait beyond the bound in which it is unclear whether somebody held.
+    pub(crate) unclear: Option<(KeyId, u64)>,
+    /// The longest wait that the end of the history cut off inside the bound.
+    pub(crate) cut_off: Option<(KeyId, u64)>,
+}
+
+/// The bound of both liveness classes.
+pub(crate) fn bound_ns(observed: &Observed) -> u64 {
+    let bounds = &observed.plan.bounds;
+    ms_to_ns(bounds.lease_bound_ms.saturating_add(bounds.recovery_bound_ms))
+}
+
+/// The instants at which every liveness clock starts again, in time order.
+pub(crate) fn restarts(faults: &Faults, leader_changes: &[LeaderChange]) -> Vec<u64> {
+    let mut restarts: Vec<u64> = faults.iter().flat_map(|fault| fault.instants()).collect();
+    restarts.extend(leader_changes.iter().map(|change| change.time_ns));
+    restarts.sort_unstable();
+    restarts
+}
+
+/// What happened to one key.
+#[derive(Default)]
+struct Course<'o, 'h> {
+    waiters: Vec<&'o Attempt<'h>>,
+    marks: Vec<(u64, Mark)>,
+}
+
+/// Runs the clock of every key that somebody asked for and reports each time it passes the bound.
+/// O(n log n).
+pub(crate) fn deadlocks(
+    observed: &Observed,
+    servers: &Servers,
+    restarts: &[u64],
+    possessions: &[Possession],
+    findings: &mut Findings,
+) -> Liveness {
+    let mut keys: BTreeMap<KeyId, Course> = BTreeMap::new();
+    for attempt in observed.attempts.iter().filter(|attempt| waits(attempt)) {
+        let Course { waiters, marks } = keys.entry(attempt.key()).or_default();
+        waiters.push(attempt);
+        let (begin, end) = (attempt.acquire.invoke_ns(), attempt.asked_until_ns());
+        match attempt.acquire.invoke.server.and_then(|server| servers.uncounted_of(server)) {
+            Some(uncounted) => uncounted.outside(begin, end).for_each(|span| add_wait(marks, span)),
+            None => add_wait(marks, (begin, end)),
+        }
+    }
+    for possession in possessions {
+        // A key for which nobody waits cannot be withheld from anybody.
+        let Some(Course { marks, .. }) = keys.get_mut(&possession.key) else { continue };
+        let freed = possession.freed;
+        let (begins, ends) = match possession.granted {
+            true => (Mark::HoldBegins, Mark::HoldEnds { freed }),
+            false => (Mark::MayHoldBegins, Mark::MayHoldEnds { freed }),
+        };
+        // After a session is given up, lock-delay keeps the lock a little longer.
+        let delay_ns = if possession.granted { 0 } else { ms_to_ns(observed.plan.lock_delay_ms) };
+        marks.push((possession.begin_ns, begins));
+        marks.push((possession.end_ns.saturating_add(delay_ns), ends));
+    }
+    let mut liveness = Liveness::default();
+    for (key, Course { waiters, mut marks }) in keys {
+        marks.extend(restarts.iter().map(|time_ns| (*time_ns, Mark::Restart)));
+        let answers = servers.store_answers.iter();
+        marks.extend(answers.map(|(time_ns, now)| (*time_ns, Mark::StoreAnswers(*now))));
+        // Stable, and each begin was added before its end.
+        marks.sort_by_key(|(time_ns, _)| *time_ns);
+        let mut clock = KeyClock::new(bound_ns(observed));
+        for (time_ns, mark) in marks {
+            if let Some(passed_ns) = clock.advance(time_ns) {
+                findings.add(ViolationClass::Deadlock, passed_ns, key, (ClientId(0), 0), || {
+                    describe(observed, key, &waiters, possessions, passed_ns)
+                });
+            }
+            clock.apply(mark);
+        }
+        let showed = clock.finish();
+        liveness.longest_to_free_ns = liveness.longest_to_free_ns.max(showed.longest_to_free_ns);
+        liveness.freed_after_vanishing += showed.freed_after_vanishing;
+        liveness.longest_after_vanishing_ns =
+            liveness.longest_after_vanishing_ns.max(showed.longest_after_vanishing_ns);
+        keep_longest(&mut liveness.unclear, key, showed.unclear_ns);
+        keep_longest(&mut liveness.cut_off, key, showed.cut_off_ns);
+    }
+    liveness
+}
+
+fn add_wait(marks: &mut Vec<(u64, Mark)>, (begin_ns, end_ns): (u64, u64)) {
+    if begin_ns < end_ns {
+        marks.push((begin_ns, Mark::WaitBegins));
+        marks.push((end_ns, Mark::WaitEnds));
+    }
+}
+
+fn keep_longest(longest: &mut Option<(KeyId, u64)>, key: KeyId, time_ns: u64) {
+    if time_ns > longest.map_or(0, |(_, longest_ns)| longest_ns) {
+        *longest = Some((key, time_ns));
+    }
+}
+
+fn describe(
+    observed: &Observed,
+    key: KeyId,
+    attempts: &[&Attempt],
+    possessions: &[Possession],
+    passed_ns: u64,
+) -> Finding {
+    let waiting: Vec<&&Attempt> = attempts
+        .iter()
+        .filter(|attempt| {
+            (attempt.acquire.invoke_ns()..attempt.asked_until_ns().saturating_add(1))
+                .contains(&passed_ns)
+        })
+        .collect();
+    let names: Vec<String> = waiting.iter().map(|attempt| attempt.client().to_string()).collect();
+    let before = possessions.iter().filter(|p| p.key == key && p.granted && p.end_ns <= passed_ns);
+    let holder = before.max_by_key(|possession| possession.end_ns);
+    let last = match holder {
+        Some(holder) if holder.freed => {
+            format!("its last holder {} gave it up by {}", holder.owner.0, seconds(holder.end_ns))
+        }
+        Some(holder) => format!(
+            "its last holder {} gave no sign of life after {}",
+            holder.owner.0,
+            seconds(holder.end_ns)
+        ),
+        None => "it had no holder before".to_owned(),
+    };
+    let held = attempts.iter().filter(|attempt| Some(attempt.owner()) == holder.map(|h| h.owner));
+    Finding {
+        why: format!(
+            "{} was granted to nobody for more than the bound of {}, while {} waited for it and the store answered writes; {last}",
+            observed.plan.key_name(key),
+            seconds(bound_ns(observed)),
+            names.join(" and "),
+        ),
+        resource: None,
+        operations: held.chain(waiting).map(|a| observed.involved(&a.acquire)).collect(),
+    }
+}

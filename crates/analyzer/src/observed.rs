@@ -1,0 +1,155 @@
+//! The history, put in order: what every rule reads.
+
+use std::collections::HashMap;
+
+use locktest_history::{
+    ClientId, Event, FaultBegun, FaultEnded, FaultSkipped, History, LeaderView, Milestone, NodeId,
+    Outcome, Plan, Probe, Record,
+};
+
+use crate::hold::Tenure;
+use crate::operation::{Attempt, ClientEnd, Malformed, Operation, Operations};
+use crate::verdict::Involved;
+
+/// Everything that a history holds, by kind and in time order.
+#[derive(Debug)]
+pub(crate) struct Observed<'h> {
+    pub(crate) plan: &'h Plan,
+    /// In order of their acquires' invokes.
+    pub(crate) attempts: Vec<Attempt<'h>>,
+    /// Completed accesses to the protected resource, in the order in which it served them.
+    pub(crate) accesses: Vec<Operation<'h>>,
+    /// In order of their begins.
+    pub(crate) probes: Vec<&'h Probe>,
+    pub(crate) leader_views: Vec<&'h LeaderView>,
+    pub(crate) faults_begun: Vec<&'h FaultBegun>,
+    pub(crate) faults_ended: HashMap<u32, &'h FaultEnded>,
+    pub(crate) faults_skipped: Vec<&'h FaultSkipped>,
+    /// When every server had answered a real write.
+    pub(crate) ready_ns: Option<u64>,
+    /// Whether the run or its history ends before its end.
+    pub(crate) cut_short: bool,
+    /// The last instant that the history knows of.
+    pub(crate) end_ns: u64,
+    pub(crate) malformed: Malformed,
+}
+
+impl<'h> Observed<'h> {
+    pub(crate) fn new(history: &'h History) -> Observed<'h> {
+        let mut observed = Observed {
+            plan: &history.run.plan,
+            attempts: Vec::new(),
+            accesses: Vec::new(),
+            probes: Vec::new(),
+            leader_views: Vec::new(),
+            faults_begun: Vec::new(),
+            faults_ended: HashMap::new(),
+            faults_skipped: Vec::new(),
+            ready_ns: None,
+            cut_short: false,
+            end_ns: 0,
+            malformed: Malformed::default(),
+        };
+        let mut events: Vec<&Event> = Vec::with_capacity(history.records.len());
+        let mut clients: HashMap<ClientId, ClientEnd> = HashMap::new();
+        let (mut ended, mut interrupted) = (false, false);
+        for record in &history.records {
+            observed.end_ns = observed.end_ns.max(end_of(record));
+            match record {
+                Record::Milestone { time_ns, what } => match what {
+                    Milestone::ClusterReady => {
+                        observed.ready_ns = observed.ready_ns.or(Some(*time_ns));
+                    }
+                    Milestone::TimeUp => {}
+                    Milestone::Interrupted => interrupted = true,
+                    Milestone::End => ended = true,
+                },
+                Record::Event(event) => {
+                    events.push(event);
+                    let unknown = ClientEnd { time_ns: 0, exited: false };
+                    let end = clients.entry(event.client).or_insert(unknown);
+                    if !end.exited {
+                        end.time_ns = end.time_ns.max(event.time_ns);
+                    }
+                }
+                Record::ClientExit(exit) => {
+                    let end = ClientEnd { time_ns: exit.time_ns, exited: true };
+                    if clients.insert(exit.client, end).is_some_and(|before| before.exited) {
+                        observed.malformed.add(|| format!("{} exits twice", exit.client));
+                    }
+                }
+                Record::Probe(probe) => observed.probes.push(probe),
+                Record::Leader(view) => observed.leader_views.push(view),
+                Record::FaultBegun(fault) => observed.faults_begun.push(fault),
+                Record::FaultEnded(fault) => {
+                    if observed.faults_ended.insert(fault.id, fault).is_some() {
+                        observed.malformed.add(|| format!("fault {} ends twice", fault.id));
+                    }
+                }
+                Record::FaultSkipped(fault) => observed.faults_skipped.push(fault),
+            }
+        }
+        observed.cut_short = interrupted || !ended || !history.damage.is_empty();
+        observed.probes.sort_by_key(|probe| (probe.begin_ns, probe.node));
+        observed.leader_views.sort_by_key(|view| view.time_ns);
+        observed.faults_begun.sort_by_key(|fault| (fault.begin_ns, fault.id));
+        let client_end = |client| {
+            clients.get(&client).copied().unwrap_or(ClientEnd { time_ns: 0, exited: false })
+        };
+        let operations = Operations::pair(events, client_end, &mut observed.malformed);
+        observed.attempts = operations.attempts;
+        observed.accesses = operations.accesses;
+        observed
+    }
+
+    pub(crate) fn server_name(&self, server: Option<NodeId>) -> String {
+        server.map_or_else(|| "the service".to_owned(), |node| self.plan.node_name(node))
+    }
+
+    pub(crate) fn node_names(&self, nodes: &[NodeId]) -> Vec<String> {
+        nodes.iter().map(|node| self.plan.node_name(*node)).collect()
+    }
+
+    /// An operation as the verdict shows it.
+    pub(crate) fn involved(&self, operation: &Operation) -> Involved {
+        let event = operation.invoke;
+        let server = operation.completion.and_then(|event| event.server).or(event.server);
+        Involved {
+            client: event.client.to_string(),
+            attempt: event.attempt,
+            function: event.function,
+            server: server.map(|node| self.plan.node_name(node)),
+            invoke_ns: event.time_ns,
+            complete_ns: operation.complete_ns(),
+            outcome: operation.outcome(),
+            token: None,
+            contract_end_ns: None,
+            belief_end_ns: None,
+        }
+    }
+
+    /// A hold as the verdict shows it: its acquire with both views.
+    pub(crate) fn involved_hold(&self, tenure: &Tenure) -> Involved {
+        let hold = &tenure.hold;
+        Involved {
+            outcome: Outcome::Ok,
+            token: hold.token.map(|token| token.to_string()),
+            contract_end_ns: Some(hold.contract_end_ns),
+            belief_end_ns: Some(hold.belief_end_ns),
+            ..self.involved(&tenure.attempt.acquire)
+        }
+    }
+}
+
+fn end_of(record: &Record) -> u64 {
+    match record {
+        Record::Milestone { time_ns, .. } => *time_ns,
+        Record::Event(event) => event.time_ns,
+        Record::ClientExit(exit) => exit.time_ns,
+        Record::Probe(probe) => probe.end_ns,
+        Record::Leader(view) => view.time_ns,
+        Record::FaultBegun(fault) => fault.in_force_ns,
+        Record::FaultEnded(fault) => fault.end_ns,
+        Record::FaultSkipped(fault) => fault.time_ns,
+    }
+}

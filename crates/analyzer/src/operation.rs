@@ -1,0 +1,281 @@
+//! Operations: each invoke with its completion, and each attempt with its operations.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use locktest_history::{ClientId, Detail, Event, Function, KeyId, Outcome, Phase, Plan, Token};
+
+use crate::time::lease_end_ns;
+
+/// One operation: its invoke, and its completion if that was recorded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operation<'h> {
+    pub(crate) invoke: &'h Event,
+    pub(crate) completion: Option<&'h Event>,
+}
+
+impl<'h> Operation<'h> {
+    pub(crate) fn invoke_ns(&self) -> u64 {
+        self.invoke.time_ns
+    }
+
+    pub(crate) fn complete_ns(&self) -> Option<u64> {
+        self.completion.map(|event| event.time_ns)
+    }
+
+    /// How it ended; info if that never became known.
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.completion.and_then(|event| event.phase.outcome()).unwrap_or(Outcome::Info)
+    }
+
+    /// When it completed, if it completed ok.
+    pub(crate) fn ok_ns(&self) -> Option<u64> {
+        self.completion.filter(|event| event.phase == Phase::Ok).map(|event| event.time_ns)
+    }
+
+    /// When it completed, if it surely did not happen.
+    pub(crate) fn fail_ns(&self) -> Option<u64> {
+        self.completion.filter(|event| event.phase == Phase::Fail).map(|event| event.time_ns)
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        (self.invoke.client, self.invoke.attempt)
+    }
+
+    /// The promise that an ok acquire or renew carries; `None` if it carries none, or one that
+    /// starts after its own reply.
+    fn promise(&self, plan: &Plan) -> Option<Promise> {
+        let known_ns = self.ok_ns()?;
+        match self.completion?.detail {
+            Detail::Lease { lease_start_ns, lease_ttl_ms, .. } if lease_start_ns <= known_ns => {
+                Some(Promise {
+                    begin_ns: lease_start_ns,
+                    end_ns: lease_end_ns(lease_start_ns, lease_ttl_ms, plan.clock_drift_ppm),
+                    ttl_ms: lease_ttl_ms,
+                    known_ns,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The owner of a lock: a client's attempt.
+pub(crate) type Owner = (ClientId, u64);
+
+/// What an ok reply promises: the lease lives from `begin_ns` until before `end_ns`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promise {
+    pub(crate) begin_ns: u64,
+    pub(crate) end_ns: u64,
+    pub(crate) ttl_ms: u64,
+    /// When the reply arrived.
+    pub(crate) known_ns: u64,
+}
+
+/// How far the history knows a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientEnd {
+    /// When its process ended, or the time of its last event if the history does not say.
+    pub(crate) time_ns: u64,
+    /// Whether the history says that it ended, and so holds all that it ever did.
+    pub(crate) exited: bool,
+}
+
+/// One acquire and all that its owner did with the lock.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt<'h> {
+    pub(crate) acquire: Operation<'h>,
+    /// In order of their invokes, as are the other lists.
+    pub(crate) renewals: Vec<Operation<'h>>,
+    pub(crate) validations: Vec<Operation<'h>>,
+    pub(crate) releases: Vec<Operation<'h>>,
+    /// When the client first noticed that it no longer holds.
+    pub(crate) lost_ns: Option<u64>,
+    pub(crate) client_end: ClientEnd,
+}
+
+impl<'h> Attempt<'h> {
+    pub(crate) fn owner(&self) -> Owner {
+        self.acquire.owner()
+    }
+
+    pub(crate) fn client(&self) -> ClientId {
+        self.acquire.invoke.client
+    }
+
+    pub(crate) fn key(&self) -> KeyId {
+        self.acquire.invoke.key
+    }
+
+    pub(crate) fn release_invoke_ns(&self) -> Option<u64> {
+        self.releases.first().map(Operation::invoke_ns)
+    }
+
+    /// Until when the acquire was pending.
+    pub(crate) fn asked_until_ns(&self) -> u64 {
+        self.acquire.complete_ns().unwrap_or(self.client_end.time_ns)
+    }
+
+    /// Every promise of the service to this attempt, in the order in which they became known.
+    pub(crate) fn promises(&self, plan: &Plan) -> Vec<Promise> {
+        let operations = self.renewals.iter().chain([&self.acquire]);
+        let mut promises: Vec<Promise> =
+            operations.filter_map(|operation| operation.promise(plan)).collect();
+        promises.sort_by_key(|promise| (promise.known_ns, promise.begin_ns));
+        promises
+    }
+
+    /// The fencing token and when it was known.
+    pub(crate) fn token(&self) -> Option<(Token, u64)> {
+        self.validations.iter().find_map(|validate| match validate.completion {
+            Some(Event {
+                time_ns,
+                phase: Phase::Ok,
+                detail: Detail::Entry { ours: true, token: Some(token), .. },
+                ..
+            }) => Some((*token, *time_ns)),
+            _ => None,
+        })
+    }
+}
+
+/// Events that contradict the rules of a history, and are left out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Malformed {
+    pub(crate) count: u64,
+    /// The first of them, in words.
+    pub(crate) first: Option<String>,
+}
+
+impl Malformed {
+    pub(crate) fn add(&mut self, what: impl FnOnce() -> String) {
+        self.count += 1;
+        self.first.get_or_insert_with(what);
+    }
+
+    fn event(&mut self, event: &Event, what: &str) {
+        self.add(|| {
+            let Event { client, op, function, phase, time_ns, .. } = event;
+            format!("{client}'s operation {op} ({function:?} {phase:?} at {time_ns} ns) {what}")
+        });
+    }
+}
+
+/// The operations of a history.
+#[derive(Debug, Default)]
+pub(crate) struct Operations<'h> {
+    /// In order of their acquires' invokes.
+    pub(crate) attempts: Vec<Attempt<'h>>,
+    /// Completed accesses to the protected resource, in the order in which it served them.
+    pub(crate) accesses: Vec<Operation<'h>>,
+}
+
+impl<'h> Operations<'h> {
+    /// Pairs the events of a history, in whatever order they come.
+    pub(crate) fn pair(
+        mut events: Vec<&'h Event>,
+        client_end: impl Fn(ClientId) -> ClientEnd,
+        malformed: &mut Malformed,
+    ) -> Operations<'h> {
+        // At equal times an invoke comes first; equal completions stay in order of arrival.
+        events.sort_by_key(|event| (event.time_ns, event.phase != Phase::Invoke));
+        let mut paired: Vec<Operation<'h>> = Vec::with_capacity(events.len() / 2 + 1);
+        let mut index_of: HashMap<(ClientId, u64), usize> = HashMap::with_capacity(events.len());
+        let mut served = Vec::new();
+        for event in events {
+            if event.function == Function::Lost {
+                match event.phase {
+                    Phase::Ok => paired.push(Operation { invoke: event, completion: Some(event) }),
+                    _ => malformed.event(event, "is no single ok event"),
+                }
+                continue;
+            }
+            match (event.phase, index_of.entry((event.client, event.op))) {
+                (Phase::Invoke, Entry::Vacant(slot)) => {
+                    slot.insert(paired.len());
+                    paired.push(Operation { invoke: event, completion: None });
+                }
+                (Phase::Invoke, Entry::Occupied(_)) => malformed.event(event, "was invoked before"),
+                (_, Entry::Vacant(_)) => malformed.event(event, "was never invoked"),
+                (_, Entry::Occupied(slot)) => {
+                    let index = *slot.get();
+                    let operation = &mut paired[index];
+                    if operation.completion.is_some() {
+                        malformed.event(event, "was completed before");
+                    } else if !same_operation(operation.invoke, event) {
+                        malformed.event(event, "is not what was invoked");
+                    } else {
+                        operation.completion = Some(event);
+                        if matches!(event.function, Function::Read | Function::Write) {
+                            served.push(index);
+                        }
+                    }
+                }
+            }
+        }
+        let accesses = served.into_iter().map(|index| paired[index]).collect();
+        Operations { attempts: group(paired, client_end, malformed), accesses }
+    }
+}
+
+fn same_operation(invoke: &Event, completion: &Event) -> bool {
+    (invoke.attempt, invoke.key, invoke.function)
+        == (completion.attempt, completion.key, completion.function)
+}
+
+fn group<'h>(
+    paired: Vec<Operation<'h>>,
+    client_end: impl Fn(ClientId) -> ClientEnd,
+    malformed: &mut Malformed,
+) -> Vec<Attempt<'h>> {
+    let mut attempts: Vec<Attempt<'h>> = Vec::new();
+    let mut index_of: HashMap<Owner, usize> = HashMap::new();
+    for operation in paired {
+        let event = operation.invoke;
+        if let (Function::Acquire | Function::TryAcquire | Function::Renew, Some(completion)) =
+            (event.function, operation.completion)
+            && completion.phase == Phase::Ok
+            && !carries_a_lease(completion)
+        {
+            malformed.event(completion, "carries no lease that starts before it");
+        }
+        match (event.function, index_of.entry(operation.owner())) {
+            (Function::Acquire | Function::TryAcquire, Entry::Vacant(slot)) => {
+                slot.insert(attempts.len());
+                attempts.push(Attempt {
+                    acquire: operation,
+                    renewals: Vec::new(),
+                    validations: Vec::new(),
+                    releases: Vec::new(),
+                    lost_ns: None,
+                    client_end: client_end(event.client),
+                });
+            }
+            (Function::Acquire | Function::TryAcquire, Entry::Occupied(_)) => {
+                malformed.event(event, "is its attempt's second acquire");
+            }
+            // What the resource saw counts whoever did it.
+            (Function::Read | Function::Write, _) => {}
+            (_, Entry::Vacant(_)) => malformed.event(event, "belongs to no acquire"),
+            (function, Entry::Occupied(slot)) => {
+                let attempt = &mut attempts[*slot.get()];
+                if attempt.key() != event.key {
+                    malformed.event(event, "names another key than its acquire");
+                    continue;
+                }
+                match function {
+                    Function::Renew => attempt.renewals.push(operation),
+                    Function::Validate => attempt.validations.push(operation),
+                    Function::Release => attempt.releases.push(operation),
+                    _ => attempt.lost_ns = attempt.lost_ns.or(Some(event.time_ns)),
+                }
+            }
+        }
+    }
+    attempts
+}
+
+fn carries_a_lease(completion: &Event) -> bool {
+    matches!(completion.detail, Detail::Lease { lease_start_ns, .. } if lease_start_ns <= completion.time_ns)
+}

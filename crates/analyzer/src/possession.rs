@@ -1,0 +1,112 @@
+//! Who may have held a lock, and until when: the widest view, which the liveness clock and the
+//! denials need.
+
+use locktest_history::{Function, KeyId, Outcome};
+
+use crate::observed::Observed;
+use crate::operation::{Attempt, Operation, Owner};
+use crate::time::ms_to_ns;
+
+/// An attempt that held the lock or may have held it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Possession {
+    pub(crate) key: KeyId,
+    pub(crate) owner: Owner,
+    /// When it was asked for: the service may have granted it from then on.
+    pub(crate) asked_ns: u64,
+    /// When it was granted. If the outcome is unknown: one operation timeout before that became
+    /// clear, since a store that answers does not take longer to tell of a grant.
+    pub(crate) begin_ns: u64,
+    /// When it was given up, or when the last sign of life that can have renewed it was over.
+    pub(crate) end_ns: u64,
+    /// Whether the service confirmed the end; if not, the lease may keep the lock beyond it.
+    pub(crate) freed: bool,
+    /// Whether the grant is known.
+    pub(crate) granted: bool,
+}
+
+/// Every possession of a history, in order of their acquires' invokes.
+pub(crate) fn possessions(observed: &Observed) -> Vec<Possession> {
+    observed.attempts.iter().filter_map(|attempt| possession(observed, attempt)).collect()
+}
+
+fn possession(observed: &Observed, attempt: &Attempt) -> Option<Possession> {
+    let begin_ns = match attempt.acquire.outcome() {
+        Outcome::Ok => attempt.acquire.ok_ns()?,
+        Outcome::Info => {
+            let timeout_ns = ms_to_ns(observed.plan.op_timeout_ms);
+            attempt.asked_until_ns().saturating_sub(timeout_ns).max(attempt.acquire.invoke_ns())
+        }
+        Outcome::Fail => return None,
+    };
+    // A release that surely did not happen has freed nothing.
+    let freed_ns = attempt.releases.iter().filter_map(Operation::ok_ns).min();
+    let end_ns = freed_ns.unwrap_or_else(|| silent_ns(observed, attempt));
+    Some(Possession {
+        key: attempt.key(),
+        owner: attempt.owner(),
+        asked_ns: attempt.acquire.invoke_ns(),
+        begin_ns,
+        end_ns: end_ns.max(begin_ns),
+        freed: freed_ns.is_some(),
+        granted: attempt.acquire.ok_ns().is_some(),
+    })
+}
+
+/// When the last operation that can have kept the lease alive was over.
+fn silent_ns(observed: &Observed, attempt: &Attempt) -> u64 {
+    let client_end = attempt.client_end;
+    let unknown_ns = if client_end.exited { client_end.time_ns } else { observed.end_ns };
+    // One that neither gave up nor noticed a loss goes on until its process ends.
+    let gave_up = attempt.lost_ns.is_some() || !attempt.releases.is_empty();
+    if attempt.acquire.ok_ns().is_some() && !gave_up {
+        return unknown_ns;
+    }
+    // A client drops what is under way when it gives up; the request ends with its timeout.
+    let timeout_ns = ms_to_ns(observed.plan.op_timeout_ms);
+    let over_ns = |operation: &Operation| match operation.complete_ns() {
+        Some(complete_ns) => complete_ns,
+        None => operation.invoke_ns().saturating_add(timeout_ns).min(unknown_ns),
+    };
+    let operations = attempt.renewals.iter().chain(&attempt.releases).map(over_ns);
+    let given_up = [Some(attempt.asked_until_ns()), attempt.lost_ns].into_iter().flatten();
+    operations.chain(given_up).max().unwrap_or(unknown_ns)
+}
+
+/// How many denials of attempts that do not wait no possible holder explains. A blocking acquire that
+/// fails was not denied by a holder: it could not be asked, or was refused for another reason.
+pub(crate) fn spurious_denials(observed: &Observed, possessions: &[Possession]) -> u64 {
+    let bounds = &observed.plan.bounds;
+    // Sorted by key and time asked, with the latest end so far within the key.
+    let mut held: Vec<(KeyId, u64, u64)> = possessions
+        .iter()
+        .map(|possession| {
+            let lease_ms = if possession.freed { 0 } else { bounds.lease_bound_ms };
+            let kept_ns = ms_to_ns(lease_ms.saturating_add(observed.plan.lock_delay_ms));
+            (possession.key, possession.asked_ns, possession.end_ns.saturating_add(kept_ns))
+        })
+        .collect();
+    held.sort_unstable();
+    for index in 1..held.len() {
+        if held[index - 1].0 == held[index].0 {
+            held[index].2 = held[index].2.max(held[index - 1].2);
+        }
+    }
+    let unexplained = |attempt: &&Attempt| {
+        let acquire = &attempt.acquire;
+        let Some(denied_ns) = acquire.fail_ns().filter(|_| !waits(attempt)) else {
+            return false;
+        };
+        let before = held
+            .partition_point(|(key, asked_ns, _)| (*key, *asked_ns) <= (attempt.key(), denied_ns));
+        !held[..before].last().is_some_and(|(key, _, until_ns)| {
+            *key == attempt.key() && *until_ns >= acquire.invoke_ns()
+        })
+    };
+    observed.attempts.iter().filter(unexplained).count() as u64
+}
+
+/// Whether an attempt waits for the lock.
+pub(crate) fn waits(attempt: &Attempt) -> bool {
+    attempt.acquire.invoke.function == Function::Acquire
+}

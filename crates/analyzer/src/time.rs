@@ -1,0 +1,106 @@
+//! Arithmetic on the run's clock: nothing overflows, whatever a history says.
+
+/// Milliseconds as nanoseconds.
+pub(crate) fn ms_to_ns(ms: u64) -> u64 {
+    ms.saturating_mul(1_000_000)
+}
+
+/// Nanoseconds as milliseconds.
+pub(crate) fn ns_to_ms(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}
+
+/// Nanoseconds as people read them: `7.021 s`.
+pub(crate) fn seconds(ns: u64) -> String {
+    format!("{:.3} s", ns as f64 / 1e9)
+}
+
+/// When a lease of `ttl_ms` ends by a clock that runs fast by `drift_ppm`: the earliest instant at
+/// which the service may drop it.
+pub(crate) fn lease_end_ns(start_ns: u64, ttl_ms: u64, drift_ppm: u32) -> u64 {
+    const MILLION: u128 = 1_000_000;
+    let kept_ppm = MILLION.saturating_sub(u128::from(drift_ppm));
+    let ttl_ns = u128::from(ttl_ms) * MILLION * kept_ppm / MILLION;
+    start_ns.saturating_add(u64::try_from(ttl_ns).unwrap_or(u64::MAX))
+}
+
+/// A union of half-open intervals: sorted, disjoint, none empty.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spans(Vec<(u64, u64)>);
+
+impl Spans {
+    /// The union of `intervals`; those that end before they begin are empty.
+    pub(crate) fn union(mut intervals: Vec<(u64, u64)>) -> Spans {
+        intervals.retain(|(begin, end)| begin < end);
+        intervals.sort_unstable();
+        let mut merged: Vec<(u64, u64)> = Vec::with_capacity(intervals.len());
+        for (begin, end) in intervals {
+            match merged.last_mut() {
+                Some(last) if begin <= last.1 => last.1 = last.1.max(end),
+                _ => merged.push((begin, end)),
+            }
+        }
+        Spans(merged)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.0.iter().copied()
+    }
+
+    pub(crate) fn contains(&self, time_ns: u64) -> bool {
+        let after = self.0.partition_point(|(begin, _)| *begin <= time_ns);
+        after > 0 && time_ns < self.0[after - 1].1
+    }
+
+    /// The parts of `[begin, end)` that lie outside.
+    pub(crate) fn outside(&self, begin: u64, end: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let first = self.0.partition_point(|(_, span_end)| *span_end <= begin);
+        let mut from = begin;
+        let mut rest = self.0[first..].iter();
+        std::iter::from_fn(move || {
+            while from < end {
+                let (span_begin, span_end) = rest.next().copied().unwrap_or((end, end));
+                let free = (from, span_begin.min(end));
+                from = span_end.max(from);
+                if free.0 < free.1 {
+                    return Some(free);
+                }
+            }
+            None
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_that_touch_are_one() {
+        let spans = Spans::union(vec![(5, 7), (1, 3), (3, 4), (9, 9), (6, 8)]);
+        assert_eq!(spans.iter().collect::<Vec<_>>(), [(1, 4), (5, 8)]);
+        assert_eq!(
+            [0, 1, 3, 4, 5, 7, 8].map(|t| spans.contains(t)),
+            [false, true, true, false, true, true, false]
+        );
+    }
+
+    #[test]
+    fn what_lies_outside_is_cut_at_every_span() {
+        let spans = Spans::union(vec![(2, 4), (6, 8)]);
+        let outside = |begin, end| spans.outside(begin, end).collect::<Vec<_>>();
+        assert_eq!(outside(0, 10), [(0, 2), (4, 6), (8, 10)]);
+        assert_eq!(outside(3, 7), [(4, 6)]);
+        assert_eq!(outside(2, 4), []);
+        assert_eq!(outside(4, 5), [(4, 5)]);
+        assert_eq!(outside(9, 9), []);
+    }
+
+    #[test]
+    fn a_drifting_clock_shortens_the_promise_and_nothing_overflows() {
+        assert_eq!(lease_end_ns(5, 2000, 0), 2_000_000_005);
+        assert_eq!(lease_end_ns(0, 2000, 1000), 1_998_000_000);
+        assert_eq!(lease_end_ns(7, 2000, u32::MAX), 7);
+        assert_eq!(lease_end_ns(u64::MAX, u64::MAX, 0), u64::MAX);
+    }
+}

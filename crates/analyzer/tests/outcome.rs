@@ -1,0 +1,133 @@
+//! The rows, the whole run, the warnings, and the shape of verdict.json.
+
+mod common;
+
+use common::*;
+use locktest_analyzer::{PropertyOutcome, RunOutcome, Verdict, Warning};
+use locktest_history::{Detail, Function, Phase};
+
+/// Orderly handovers between two clients, each of which waits for the other.
+fn contended(s: &mut Story, handovers: u64) {
+    for n in 0..handovers {
+        let at = n * 100;
+        s.held(1 + (n % 2) as u32, at.max(50) - 50..at + 10, at + 90..at + 95, n + 1);
+    }
+}
+
+#[test]
+fn a_contended_run_without_faults_holds_and_says_what_it_did_not_test() {
+    let mut s = Story::new();
+    s.probes(0..5, 0..5000, true);
+    contended(&mut s, 20);
+    let verdict = s.end(5000);
+    assert_eq!(verdict.outcome, RunOutcome::Held);
+    assert_eq!(
+        verdict.summary,
+        "no violation found in 20 acquires, 19 contended, 0 faults that bit"
+    );
+    assert_eq!(verdict.properties.deadlock_free.outcome, PropertyOutcome::Held);
+    let why = &verdict.properties.deadlock_free.why;
+    assert!(why.contains("no holder vanished"), "{why}");
+    assert_eq!(verdict.properties.fault_tolerance.outcome, PropertyOutcome::NotTested);
+    assert_eq!(verdict.properties.fencing.outcome, PropertyOutcome::Held);
+    assert_eq!(verdict.warnings, []);
+    assert!(verdict.not_tested.contains(&"fault tolerance: no fault was injected".to_owned()));
+    assert_eq!(verdict.longest_gap_ms, Some(60.0));
+}
+
+#[test]
+fn a_client_alone_tests_no_deadlock() {
+    let mut s = Story::new();
+    s.held(1, 0..10, 90..95, 1);
+    let verdict = s.end(100);
+    assert_eq!(verdict.properties.deadlock_free.outcome, PropertyOutcome::NotTested);
+    assert_eq!(verdict.properties.fencing.outcome, PropertyOutcome::NotTested);
+    assert_eq!(verdict.outcome, RunOutcome::Held);
+}
+
+#[test]
+fn without_any_grant_nothing_is_decided() {
+    let mut s = Story::new();
+    s.unknown(1, 0..10);
+    let verdict = s.end(100);
+    assert_eq!(verdict.outcome, RunOutcome::Undecided);
+    assert_eq!(verdict.summary, "no acquire was granted");
+    assert_eq!(verdict.longest_gap_ms, Some(10.0));
+    assert!(verdict.warnings.contains(&Warning::ManyUnknown { unknown: 1, acquires: 1 }));
+}
+
+#[test]
+fn a_violation_is_not_hidden_by_what_is_undecided() {
+    let mut s = Story::new();
+    let (a, _) = s.asks(1, 0);
+    s.renew(a, 10..20);
+    s.renew_refused(a, 30..40);
+    let verdict = s.end(100);
+    assert_eq!(verdict.outcome, RunOutcome::Violated);
+    assert_eq!(verdict.properties.safety.outcome, PropertyOutcome::Violated);
+    assert_eq!(verdict.properties.deadlock_free.outcome, PropertyOutcome::Undecided);
+}
+
+#[test]
+fn a_history_without_records_is_undecided() {
+    let mut s = Story::new();
+    s.history.records.clear();
+    let verdict = s.cut();
+    assert_eq!(verdict.outcome, RunOutcome::Undecided);
+    assert_eq!((verdict.end_ns, verdict.longest_gap_ms), (0, None));
+}
+
+#[test]
+fn events_that_contradict_the_rules_are_left_out_and_named() {
+    let mut s = Story::new();
+    contended(&mut s, 20);
+    let stray = s.owner(3);
+    s.event(stray, 700, 40, Function::Renew, Phase::Ok, Detail::None);
+    s.event(stray, 701, 50, Function::Validate, Phase::Invoke, Detail::None);
+    s.event(stray, 702, 60, Function::Lost, Phase::Info, Detail::None);
+    let verdict = s.end(5000);
+    assert_eq!(found(&verdict), nothing());
+    let [Warning::Malformed { records, first }] = &verdict.warnings[..] else {
+        panic!("{:?}", verdict.warnings);
+    };
+    assert_eq!(*records, 3);
+    assert!(first.contains("c3's operation 700"), "{first}");
+}
+
+#[test]
+fn damage_is_passed_on() {
+    let mut s = Story::new();
+    contended(&mut s, 20);
+    s.history.damage.push("the block at byte 90 is cut short".into());
+    let verdict = s.end(5000);
+    let what = "the block at byte 90 is cut short".to_owned();
+    assert_eq!(verdict.warnings, [Warning::Interrupted, Warning::Damaged { what }]);
+}
+
+#[test]
+fn the_order_of_arrival_does_not_matter() {
+    let mut s = Story::new();
+    s.probes(0..5, 0..5000, true);
+    contended(&mut s, 20);
+    let a = s.granted(3, 300..333);
+    s.release(a, 340..345);
+    let forward = s.end(5000);
+    s.history.records.reverse();
+    assert_eq!(s.cut(), forward);
+    assert!(!forward.violations.is_empty());
+}
+
+#[test]
+fn a_verdict_survives_json() {
+    let mut s = Story::new();
+    contended(&mut s, 3);
+    s.granted(3, 100..105);
+    let verdict = s.end(5000);
+    let json = serde_json::to_value(&verdict).expect("a verdict is JSON");
+    assert_eq!(json["outcome"], "violated");
+    assert_eq!(json["violation_counts"]["double-grant"], 2);
+    assert_eq!(json["violations"][0]["class"], "double-grant");
+    assert!(json["latency"]["acquire"]["fault"]["p90_ms"].is_null());
+    let back: Verdict = serde_json::from_value(json).expect("its own JSON");
+    assert_eq!(back, verdict);
+}

@@ -1,0 +1,80 @@
+//! The audit log: every remote command, a line at its begin and a line at its end.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+
+use crate::remote::{RemoteCommand, RemoteError, RemoteOutput};
+
+/// Tells the run's time in nanoseconds.
+pub type NowNs = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Appends to `audit.jsonl`. A begin is written before the command is sent, so that a run that was
+/// killed shows what it was doing.
+#[derive(Clone)]
+pub struct AuditLog {
+    sink: Option<Arc<Sink>>,
+}
+
+struct Sink {
+    file: Mutex<File>,
+    now_ns: NowNs,
+    next: AtomicU64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+enum Line<'a> {
+    Begin { command: u64, time_ns: u64, node: &'a str, purpose: &'a str, script: &'a str },
+    End { command: u64, time_ns: u64, status: Option<i32>, error: Option<String> },
+}
+
+impl AuditLog {
+    /// Appends to the file at `path`, which is created if it does not exist.
+    pub fn open(path: &Path, now_ns: NowNs) -> io::Result<AuditLog> {
+        let file = File::options().append(true).create(true).open(path)?;
+        let sink = Sink { file: Mutex::new(file), now_ns, next: AtomicU64::new(1) };
+        Ok(AuditLog { sink: Some(Arc::new(sink)) })
+    }
+
+    /// Keeps nothing: for commands outside a run.
+    pub fn none() -> AuditLog {
+        AuditLog { sink: None }
+    }
+
+    pub(crate) fn begin(&self, node: &str, command: &RemoteCommand) -> u64 {
+        let Some(sink) = &self.sink else { return 0 };
+        let number = sink.next.fetch_add(1, Ordering::Relaxed);
+        sink.write(&Line::Begin {
+            command: number,
+            time_ns: (sink.now_ns)(),
+            node,
+            purpose: &command.purpose,
+            script: &command.script,
+        });
+        number
+    }
+
+    pub(crate) fn end(&self, number: u64, result: &Result<RemoteOutput, RemoteError>) {
+        let Some(sink) = &self.sink else { return };
+        let (status, error) = match result {
+            Ok(output) => (Some(output.status), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        sink.write(&Line::End { command: number, time_ns: (sink.now_ns)(), status, error });
+    }
+}
+
+impl Sink {
+    fn write(&self, line: &Line<'_>) {
+        let Ok(mut bytes) = serde_json::to_vec(line) else { return };
+        bytes.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // A full disk must not keep a heal from running; the loss shows as a gap in the numbers.
+        let _ = file.write_all(&bytes);
+    }
+}

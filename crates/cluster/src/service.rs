@@ -1,0 +1,237 @@
+//! A server process on a node: started, stopped and killed by its pid file, never by name.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::remote::RemoteCommand;
+
+/// Where a node keeps what belongs to locktest.
+#[derive(Clone, Debug)]
+pub struct NodeLayout {
+    base: PathBuf,
+}
+
+impl NodeLayout {
+    /// A layout below `base`, an absolute path on the node.
+    pub fn new(base: impl Into<PathBuf>) -> NodeLayout {
+        NodeLayout { base: base.into() }
+    }
+
+    /// The servers' data.
+    pub fn data(&self) -> PathBuf {
+        self.base.join("data")
+    }
+
+    /// Pid files, configuration, and the scripts of dead-man timers.
+    pub fn run(&self) -> PathBuf {
+        self.base.join("run")
+    }
+
+    /// The servers' logs.
+    pub fn log(&self) -> PathBuf {
+        self.base.join("log")
+    }
+
+    /// Binaries that the user named.
+    pub fn bin(&self) -> PathBuf {
+        self.base.join("bin")
+    }
+}
+
+/// How to run one server on one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Names the data folder, the log and the pid file.
+    pub name: &'static str,
+    /// The program on the node.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its configuration file, if it reads one: the path and the content.
+    pub config: Option<(PathBuf, String)>,
+    /// Its data folder.
+    pub data: PathBuf,
+    /// Its log.
+    pub log: PathBuf,
+    /// Holds the process id and its start time, so that a reused id is never taken for the server.
+    pub pid_file: PathBuf,
+}
+
+/// A pause between two looks at a process that is about to end.
+const POLL_S: &str = "0.02";
+
+impl Service {
+    /// Starts the server unless it runs.
+    pub fn start(&self) -> RemoteCommand {
+        let folders: Vec<String> =
+            [Some(self.data.as_path()), self.log.parent(), self.pid_file.parent()]
+                .into_iter()
+                .flatten()
+                .map(quote_path)
+                .collect();
+        let mut script =
+            format!("{}\nalive && exit 0\nmkdir -p {}\n", self.functions(), folders.join(" "));
+        let mut stdin = Vec::new();
+        if let Some((path, content)) = &self.config {
+            script.push_str(&format!("cat > {}\n", quote_path(path)));
+            stdin = content.clone().into_bytes();
+        }
+        let mut command = quote_path(&self.program);
+        for argument in &self.arguments {
+            command.push(' ');
+            command.push_str(&quote(argument));
+        }
+        script.push_str(&format!(
+            "setsid nohup {command} >> {log} 2>&1 < /dev/null &\n\
+             pid=$!\n\
+             echo $pid $(started $pid) > {pid_file}\n",
+            log = quote_path(&self.log),
+            pid_file = quote_path(&self.pid_file),
+        ));
+        RemoteCommand::new(format!("start {}", self.name), script).stdin(stdin)
+    }
+
+    /// Asks the server to end, and kills it if it has not after ten seconds.
+    pub fn stop(&self) -> RemoteCommand {
+        let script = format!(
+            "{functions}\nalive || exit 0\nkill -TERM $pid\n\
+             for i in $(seq 500); do alive || exit 0; sleep {POLL_S}; done\n\
+             kill -KILL $pid\nwhile alive; do sleep {POLL_S}; done\n",
+            functions = self.functions()
+        );
+        RemoteCommand::new(format!("stop {}", self.name), script).timeout(Duration::from_secs(15))
+    }
+
+    /// Kills the server by SIGKILL and waits until it is gone.
+    pub fn kill(&self) -> RemoteCommand {
+        let script = format!(
+            "{functions}\nalive || exit 0\nkill -KILL $pid\nwhile alive; do sleep {POLL_S}; done\n",
+            functions = self.functions()
+        );
+        RemoteCommand::new(format!("kill {}", self.name), script)
+    }
+
+    /// Succeeds if the server runs.
+    pub fn check_alive(&self) -> RemoteCommand {
+        RemoteCommand::new(
+            format!("see whether {} runs", self.name),
+            format!("{}\nalive", self.functions()),
+        )
+    }
+
+    /// Deletes the data of a server that does not run.
+    pub fn wipe(&self) -> RemoteCommand {
+        let script = format!(
+            "{functions}\nif alive; then echo 'it runs' >&2; exit 1; fi\nrm -rf {data}\n",
+            functions = self.functions(),
+            data = quote_path(&self.data)
+        );
+        RemoteCommand::new(format!("wipe the data of {}", self.name), script)
+    }
+
+    /// Prints the log, or its last `lines` lines.
+    pub fn read_log(&self, lines: Option<u32>) -> RemoteCommand {
+        let log = quote_path(&self.log);
+        let script = match lines {
+            Some(lines) => format!("[ ! -e {log} ] || tail -n {lines} {log}"),
+            None => format!("[ ! -e {log} ] || cat {log}"),
+        };
+        RemoteCommand::new(format!("read the log of {}", self.name), script)
+    }
+
+    /// `started PID` prints a process's start time; `alive` sets `pid` and tells whether the
+    /// process of the pid file is that very process and not a zombie.
+    fn functions(&self) -> String {
+        format!(
+            "started() {{ sed 's/.*) //' /proc/$1/stat 2>/dev/null | cut -d' ' -f20; }}\n\
+             alive() {{\n\
+             read pid start < {pid_file} || return 1\n\
+             [ \"$(started $pid)\" = \"$start\" ] || return 1\n\
+             ! sed 's/.*) //' /proc/$pid/stat 2>/dev/null | grep -q '^Z'\n\
+             }} 2>/dev/null",
+            pid_file = quote_path(&self.pid_file)
+        )
+    }
+}
+
+/// Quotes a word for `sh`.
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn quote_path(path: &Path) -> String {
+    quote(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn run(command: &RemoteCommand) -> i32 {
+        let status = Command::new("sh").args(["-c", &command.script]).status().expect("sh runs");
+        status.code().expect("no signal ended sh")
+    }
+
+    fn sleeper(dir: &Path) -> Service {
+        Service {
+            name: "sleeper",
+            program: "/bin/sleep".into(),
+            arguments: vec!["60".into()],
+            config: None,
+            data: dir.join("data"),
+            log: dir.join("log/sleeper.log"),
+            pid_file: dir.join("run/sleeper.pid"),
+        }
+    }
+
+    #[test]
+    fn a_service_that_was_started_twice_runs_once_and_a_kill_ends_it() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let service = sleeper(dir.path());
+        assert_ne!(run(&service.check_alive()), 0);
+        assert_eq!(run(&service.start()), 0);
+        let first = std::fs::read_to_string(&service.pid_file).expect("a pid file");
+        assert_eq!(run(&service.start()), 0);
+        assert_eq!(std::fs::read_to_string(&service.pid_file).expect("a pid file"), first);
+        assert_eq!(run(&service.check_alive()), 0);
+        assert_ne!(run(&service.wipe()), 0, "a running server's data must not be deleted");
+        assert_eq!(run(&service.kill()), 0);
+        assert_ne!(run(&service.check_alive()), 0);
+        assert_eq!(run(&service.wipe()), 0);
+        assert!(!service.data.exists());
+    }
+
+    #[test]
+    fn a_stopped_service_is_gone_and_stopping_it_again_is_fine() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let service = sleeper(dir.path());
+        assert_eq!(run(&service.start()), 0);
+        assert_eq!(run(&service.stop()), 0);
+        assert_ne!(run(&service.check_alive()), 0);
+        assert_eq!(run(&service.stop()), 0);
+    }
+
+    #[test]
+    fn a_pid_file_of_another_process_is_not_believed() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let service = sleeper(dir.path());
+        std::fs::create_dir_all(dir.path().join("run")).expect("a folder");
+        std::fs::write(&service.pid_file, format!("{} 1\n", std::process::id())).expect("write");
+        assert_ne!(run(&service.check_alive()), 0);
+        assert_eq!(run(&service.kill()), 0, "killing must not touch a process that is not ours");
+    }
+
+    #[test]
+    fn words_are_quoted_so_that_the_shell_sees_one_word() {
+        assert_eq!(quote("plain-1.2/x"), "plain-1.2/x");
+        assert_eq!(quote(""), "''");
+        assert_eq!(quote("a b"), "'a b'");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+    }
+}

@@ -1,0 +1,186 @@
+//! [`Remote`] by SSH: one multiplexed connection a node, made again when it breaks.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
+
+use crate::audit::AuditLog;
+use crate::remote::{Remote, RemoteCommand, RemoteError, RemoteOutput, SshTarget};
+
+/// sshd refuses the eleventh session of a connection by default; eight leave room for a person.
+const SESSIONS_PER_NODE: usize = 8;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Three missed replies end a connection, so a stalled node is noticed after three seconds.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The control node waits this much longer than the node itself for a command to end.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The nodes of a cluster, reached by SSH.
+pub struct SshCluster {
+    links: HashMap<String, Link>,
+    control_dir: PathBuf,
+    audit: AuditLog,
+}
+
+struct Link {
+    target: SshTarget,
+    permits: Semaphore,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl SshCluster {
+    /// Nodes are connected to when the first command is run on them. The sockets of the connections
+    /// live in `control_dir`, which must exist and be private.
+    pub fn new(targets: &[SshTarget], control_dir: &Path, audit: AuditLog) -> SshCluster {
+        let links = targets
+            .iter()
+            .map(|target| {
+                let link = Link {
+                    target: target.clone(),
+                    permits: Semaphore::new(SESSIONS_PER_NODE),
+                    session: Mutex::new(None),
+                };
+                (target.name.clone(), link)
+            })
+            .collect();
+        SshCluster { links, control_dir: control_dir.to_owned(), audit }
+    }
+
+    /// Ends every connection.
+    pub async fn close(&self) {
+        for link in self.links.values() {
+            let session = link.session.lock().await.take();
+            if let Some(session) = session.and_then(Arc::into_inner) {
+                // A connection that is already gone is as closed as it can be.
+                let _ = timeout(GRACE, session.close()).await;
+            }
+        }
+    }
+
+    async fn session(&self, link: &Link) -> Result<Arc<Session>, String> {
+        let mut slot = link.session.lock().await;
+        if let Some(session) = &*slot {
+            return Ok(session.clone());
+        }
+        let mut builder = SessionBuilder::default();
+        builder
+            .known_hosts_check(KnownHosts::Strict)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .server_alive_interval(ALIVE_INTERVAL)
+            .control_directory(&self.control_dir)
+            .user(link.target.user.clone())
+            .port(link.target.port);
+        if let Some(key) = &link.target.identity_file {
+            builder.keyfile(key);
+        }
+        if let Some(known_hosts) = &link.target.known_hosts_file {
+            builder.user_known_hosts_file(known_hosts);
+        }
+        let session = Arc::new(
+            builder.connect_mux(&link.target.host).await.map_err(|error| with_causes(&error))?,
+        );
+        *slot = Some(session.clone());
+        Ok(session)
+    }
+
+    /// Forgets a broken connection, unless somebody has replaced it already.
+    async fn forget(&self, link: &Link, broken: &Arc<Session>) {
+        let mut slot = link.session.lock().await;
+        if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, broken)) {
+            *slot = None;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        link: &Link,
+        command: &RemoteCommand,
+    ) -> Result<RemoteOutput, RemoteError> {
+        let node = &link.target.name;
+        let session = self.session(link).await.map_err(|reason| RemoteError::Unreachable {
+            node: node.clone(),
+            purpose: command.purpose.clone(),
+            reason,
+        })?;
+        let result = timeout(command.timeout + GRACE, execute(session.clone(), command)).await;
+        let reason = match result {
+            Ok(Ok(output)) => return Ok(output),
+            Ok(Err(error)) => with_causes(&error),
+            Err(_) => format!("no answer within {:?}", command.timeout + GRACE),
+        };
+        self.forget(link, &session).await;
+        Err(RemoteError::Lost { node: node.clone(), purpose: command.purpose.clone(), reason })
+    }
+}
+
+impl Remote for SshCluster {
+    async fn run(&self, node: &str, command: &RemoteCommand) -> Result<RemoteOutput, RemoteError> {
+        let unreachable = |reason: &str| RemoteError::Unreachable {
+            node: node.to_owned(),
+            purpose: command.purpose.clone(),
+            reason: reason.to_owned(),
+        };
+        let link =
+            self.links.get(node).ok_or_else(|| unreachable("the cluster has no such node"))?;
+        let _permit =
+            link.permits.acquire().await.map_err(|_| unreachable("the cluster was closed"))?;
+        let entry = self.audit.begin(node, command);
+        let mut result = self.attempt(link, command).await;
+        // A connection that broke while idle fails the first command that uses it. Commands are
+        // idempotent, so a second try over a fresh connection is safe.
+        if matches!(result, Err(RemoteError::Lost { .. })) {
+            result = self.attempt(link, command).await;
+        }
+        self.audit.end(entry, &result);
+        result
+    }
+}
+
+async fn execute(
+    session: Arc<Session>,
+    command: &RemoteCommand,
+) -> Result<RemoteOutput, openssh::Error> {
+    // Dropping the future does not stop the remote process; the node's own `timeout` does.
+    let seconds = format!("{:.3}", command.timeout.as_secs_f64());
+    let mut child = session
+        .arc_command("timeout")
+        .args(["-k", "1", &seconds, "sh", "-c", &command.script])
+        .stdin(if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .await?;
+    if let Some(mut stdin) = child.stdin().take() {
+        // A command that does not read its input ends the pipe; its status tells the rest.
+        let _ = stdin.write_all(&command.stdin).await;
+    }
+    let output = child.wait_with_output().await?;
+    Ok(RemoteOutput {
+        status: output.status.code().unwrap_or(255),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

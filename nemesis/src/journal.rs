@@ -1,0 +1,238 @@
+//! The undo journal: what it takes to undo each fault, on disk before the fault is applied.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use locktest_cluster::SshTarget;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The journal or its index entry could not be read or written.
+#[derive(Debug, Error)]
+#[error("cannot {action} the undo journal's {path}: {error}")]
+pub struct JournalError {
+    pub(crate) action: &'static str,
+    pub(crate) path: PathBuf,
+    pub(crate) error: io::Error,
+}
+
+impl JournalError {
+    pub(crate) fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
+        let path = path.to_owned();
+        move |error| JournalError { action, path, error }
+    }
+}
+
+/// Everything that undoing one fault needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intent {
+    /// The fault, counted from 1 within the run.
+    pub fault: u32,
+    /// The run.
+    pub run_id: String,
+    /// The lab, if the nodes are a lab's: the fault cannot outlive it.
+    pub lab_id: Option<String>,
+    /// The nodes undo the fault themselves this long after their timers were armed.
+    pub deadline_s: u64,
+    /// Every node that the fault touches.
+    pub nodes: Vec<NodeUndo>,
+}
+
+/// How to undo a fault on one node. All scripts may run any number of times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeUndo {
+    /// How to reach it.
+    pub ssh: SshTarget,
+    /// The firewall chain that must be gone in the end.
+    pub chain: String,
+    /// Undoes the fault.
+    pub undo: String,
+    /// Reads back what is left of it.
+    pub check: String,
+    /// Ends the dead-man timer.
+    pub disarm: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum Line {
+    Intent(Intent),
+    Undone { fault: u32 },
+}
+
+/// What a journal's file holds.
+#[derive(Debug, Default)]
+pub struct JournalContent {
+    /// The faults that were not undone, by id.
+    pub open: BTreeMap<u32, Intent>,
+    /// Lines that cannot be understood, by number and reason.
+    pub damage: Vec<String>,
+}
+
+/// Reads a journal.
+///
+/// A last line without an end is torn: its writer was killed before the line was on disk, and so
+/// before anything was sent to a node. It is left out without a word.
+pub fn read_journal(path: &Path) -> io::Result<JournalContent> {
+    let bytes = fs::read(path)?;
+    let mut content = JournalContent::default();
+    let whole = &bytes[..whole_length(&bytes)];
+    for (index, line) in whole.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        match serde_json::from_slice(line) {
+            Ok(Line::Intent(intent)) => {
+                content.open.insert(intent.fault, intent);
+            }
+            Ok(Line::Undone { fault }) => {
+                content.open.remove(&fault);
+            }
+            Err(error) => content.damage.push(format!("line {}: {error}", index + 1)),
+        }
+    }
+    Ok(content)
+}
+
+/// The length up to the end of the last whole line.
+fn whole_length(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
+}
+
+/// Appends to a journal; every line is on disk when the call returns.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Opens the journal at `path` for more lines, and creates it if it does not exist. A torn last
+    /// line is cut off.
+    pub fn open(path: &Path) -> Result<Journal, JournalError> {
+        let open = || {
+            let mut file =
+                File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+            let length = whole_length(&fs::read(path)?) as u64;
+            file.set_len(length)?;
+            file.seek(SeekFrom::End(0))?;
+            file.sync_all()?;
+            sync_folder(path)?;
+            Ok(file)
+        };
+        let file = open().map_err(JournalError::at("open", path))?;
+        Ok(Journal { path: path.to_owned(), file })
+    }
+
+    /// Records a fault that is about to be applied.
+    pub fn intend(&mut self, intent: &Intent) -> Result<(), JournalError> {
+        self.append(&Line::Intent(intent.clone()))
+    }
+
+    /// Records that a fault was read back as gone.
+    pub fn undone(&mut self, fault: u32) -> Result<(), JournalError> {
+        self.append(&Line::Undone { fault })
+    }
+
+    fn append(&mut self, line: &Line) -> Result<(), JournalError> {
+        let mut write = || {
+            let mut bytes = serde_json::to_vec(line)?;
+            bytes.push(b'\n');
+            self.file.write_all(&bytes)?;
+            self.file.sync_data()
+        };
+        write().map_err(JournalError::at("write", &self.path))
+    }
+}
+
+/// Makes the creation, renaming or removal of `path` itself survive a crash.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn intent(fault: u32) -> Intent {
+        Intent {
+            fault,
+            run_id: "r1".into(),
+            lab_id: Some("l1".into()),
+            deadline_s: 30,
+            nodes: vec![NodeUndo {
+                ssh: SshTarget {
+                    name: "n1".into(),
+                    host: "10.1.0.1".into(),
+                    port: 22,
+                    user: "root".into(),
+                    identity_file: None,
+                    known_hosts_file: None,
+                },
+                chain: format!("LT-r1-{fault}"),
+                undo: "undo\nit".into(),
+                check: "check".into(),
+                disarm: "disarm".into(),
+            }],
+        }
+    }
+
+    fn journal_with(lines: &[Line]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("faults.jsonl");
+        let mut journal = Journal::open(&path).expect("a new journal");
+        for line in lines {
+            journal.append(line).expect("a line");
+        }
+        (folder, path)
+    }
+
+    fn open_faults(path: &Path) -> Vec<u32> {
+        read_journal(path).expect("readable").open.into_keys().collect()
+    }
+
+    #[test]
+    fn a_fault_is_open_from_its_intent_until_it_is_undone() {
+        let (_folder, path) = journal_with(&[Line::Intent(intent(1)), Line::Intent(intent(2))]);
+        assert_eq!(open_faults(&path), [1, 2]);
+        Journal::open(&path).expect("open").undone(1).expect("a line");
+        let content = read_journal(&path).expect("readable");
+        assert_eq!(content.open, BTreeMap::from([(2, intent(2))]));
+        assert!(content.damage.is_empty());
+    }
+
+    #[test]
+    fn a_torn_last_line_is_tolerated_and_the_next_line_is_whole() {
+        let (_folder, path) = journal_with(&[Line::Intent(intent(1)), Line::Intent(intent(2))]);
+        let bytes = fs::read(&path).expect("read");
+        fs::write(&path, &bytes[..bytes.len() - 9]).expect("write");
+        let content = read_journal(&path).expect("readable");
+        assert_eq!(content.open.into_keys().collect::<Vec<_>>(), [1]);
+        assert!(content.damage.is_empty(), "{:?}", content.damage);
+        Journal::open(&path).expect("open").intend(&intent(3)).expect("a line");
+        assert_eq!(open_faults(&path), [1, 3]);
+        assert!(read_journal(&path).expect("readable").damage.is_empty());
+    }
+
+    #[test]
+    fn a_corrupt_line_is_named_and_the_others_still_count() {
+        let (_folder, path) = journal_with(&[Line::Intent(intent(1)), Line::Intent(intent(2))]);
+        let mut bytes = fs::read(&path).expect("read");
+        bytes[3] = b'#';
+        fs::write(&path, &bytes).expect("write");
+        let content = read_journal(&path).expect("readable");
+        assert_eq!(content.open.into_keys().collect::<Vec<_>>(), [2]);
+        assert!(content.damage[0].starts_with("line 1: "), "{:?}", content.damage);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_damage_and_not_a_panic() {
+        let (_folder, path) = journal_with(&[]);
+        fs::write(&path, b"\xff\xfe\n\n{}\n[1]\nnull\n").expect("write");
+        assert_eq!(read_journal(&path).expect("readable").damage.len(), 5);
+    }
+}

@@ -1,0 +1,355 @@
+//! What the nemesis sends, in which order, and what it makes of the answers.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use locktest_history::{FaultEnded, PartitionShape};
+use locktest_nemesis::{
+    ActiveFault, FaultNotApplied, FaultTag, HealReport, Nemesis, OpenIndex, OpenRun, heal,
+    partition_commands, read_journal,
+};
+use support::fake::{FakeRemote, Step, endpoints};
+use support::{nemesis, setting, side};
+use tempfile::TempDir;
+
+const ALL: [&str; 5] = ["n1", "n2", "n3", "n4", "n5"];
+
+struct Scene {
+    folder: TempDir,
+    remote: Arc<FakeRemote>,
+    nemesis: Nemesis<FakeRemote>,
+}
+
+fn scene(change: impl FnOnce(&mut FakeRemote)) -> Scene {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let setting = setting(folder.path(), endpoints(), Path::new("/mnt/lt/run"));
+    let mut remote = FakeRemote { journal: Some(setting.journal.clone()), ..Default::default() };
+    change(&mut remote);
+    let remote = Arc::new(remote);
+    let nemesis = nemesis(setting, &remote);
+    Scene { folder, remote, nemesis }
+}
+
+impl Scene {
+    async fn begin(&self, id: u32) -> Result<ActiveFault, Box<FaultNotApplied>> {
+        let sides = vec![side(&[0, 1]), side(&[2, 3, 4])];
+        self.nemesis.begin(id, PartitionShape::Halves, sides, Duration::from_millis(29_500)).await
+    }
+
+    async fn whole_fault(&self) -> FaultEnded {
+        let mut fault = self.begin(1).await.expect("applied");
+        self.nemesis.observe(&mut fault).await;
+        self.nemesis.end(fault).await
+    }
+
+    fn open_faults(&self) -> Vec<u32> {
+        let content = read_journal(&self.folder.path().join("faults.jsonl")).expect("a journal");
+        content.open.into_keys().collect()
+    }
+
+    fn index(&self) -> OpenIndex {
+        OpenIndex::new(&self.folder.path().join("state"))
+    }
+
+    fn is_indexed(&self) -> bool {
+        !self.index().list().expect("an index").is_empty()
+    }
+
+    /// Heals as another process would, with another connection.
+    async fn heal(&self, remote: impl Fn() -> FakeRemote, lab_exists: bool) -> HealReport {
+        let state = self.folder.path().join("state");
+        heal(&state, Some("r1"), |_| remote(), |_| lab_exists).await.expect("an index")
+    }
+}
+
+fn position(steps: &[(String, Step)], last: bool, wanted: Step) -> usize {
+    let mut hits = steps.iter().enumerate().filter(|(_, (_, step))| *step == wanted);
+    let hit = if last { hits.next_back() } else { hits.next() };
+    hit.unwrap_or_else(|| panic!("no {wanted:?} among {steps:?}")).0
+}
+
+#[tokio::test]
+async fn a_partition_that_bites_and_is_undone_says_both() {
+    let scene = scene(|_| {});
+    let ended = scene.whole_fault().await;
+    assert!(ended.bit && ended.undone, "{ended:?}");
+    assert!(ended.proof[0].starts_with("15 packets between the sides were dropped"), "{ended:?}");
+    assert!(ended.proof[1].starts_with("12 connections across"), "{ended:?}");
+    assert!(ended.heal_begin_ns < ended.end_ns);
+    assert!(!scene.remote.any_applied());
+}
+
+#[tokio::test]
+async fn every_timer_is_armed_before_any_node_is_touched() {
+    let scene = scene(|_| {});
+    drop(scene.begin(1).await.expect("applied"));
+    let steps = scene.remote.steps();
+    assert_eq!(scene.remote.nodes_of(Step::Arm), ALL);
+    assert_eq!(scene.remote.nodes_of(Step::Apply), ALL);
+    assert!(position(&steps, true, Step::Arm) < position(&steps, false, Step::Probe));
+    assert!(position(&steps, true, Step::Probe) < position(&steps, false, Step::Apply));
+}
+
+#[tokio::test]
+async fn a_timer_gets_the_deadline_in_whole_seconds_rounded_up() {
+    let scene = scene(|_| {});
+    drop(scene.begin(1).await.expect("applied"));
+    let log = scene.remote.log.lock().expect("the log");
+    let (_, _, arm) = log.iter().find(|(_, step, _)| *step == Step::Arm).expect("an arm");
+    assert!(arm.script.contains("\"$dir/timer\" \"$dir\" 30 <"), "{}", arm.script);
+    assert!(arm.purpose.ends_with("fault 1 of run r1"), "{}", arm.purpose);
+}
+
+#[tokio::test]
+async fn the_fault_is_on_disk_before_the_first_command_and_until_the_last_undo() {
+    let scene = scene(|_| {});
+    let begun = scene.begin(1).await.expect("applied");
+    assert!(scene.is_indexed());
+    scene.nemesis.end(begun).await;
+    let steps = scene.remote.steps();
+    let open = scene.remote.open_at_command.lock().expect("the list").clone();
+    let last_check = position(&steps, true, Step::Check);
+    assert!(open[..=last_check].iter().all(|open| *open), "{open:?}");
+    assert_eq!(scene.open_faults(), [0; 0]);
+    assert!(!scene.is_indexed());
+}
+
+#[tokio::test]
+async fn a_fault_that_does_nothing_did_not_bite() {
+    let scene = scene(|remote| remote.swallowed.extend(ALL.map(|node| (node, Step::Apply))));
+    let ended = scene.whole_fault().await;
+    assert!(!ended.bit, "{ended:?}");
+    assert!(ended.proof.iter().any(|p| p.contains("n3 had none of the rules")), "{ended:?}");
+    assert!(ended.undone, "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_fault_that_nobody_looked_at_did_not_bite() {
+    let scene = scene(|_| {});
+    let fault = scene.begin(1).await.expect("applied");
+    assert!(!scene.nemesis.end(fault).await.bit);
+}
+
+#[tokio::test]
+async fn an_undo_that_does_nothing_is_not_undone_and_keeps_its_timer_and_its_journal() {
+    let scene = scene(|remote| {
+        remote.swallowed.insert(("n2", Step::Undo));
+    });
+    let ended = scene.whole_fault().await;
+    assert!(!ended.undone, "{ended:?}");
+    assert_eq!(scene.remote.nodes_of(Step::Disarm), ["n1", "n3", "n4", "n5"]);
+    assert_eq!(scene.remote.nodes_of(Step::Undo).iter().filter(|node| *node == "n2").count(), 3);
+    assert_eq!(scene.open_faults(), [1]);
+    assert!(scene.is_indexed());
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_answer_the_check_is_not_undone() {
+    let scene = scene(|remote| {
+        remote.swallowed.insert(("n4", Step::Check));
+    });
+    let ended = scene.whole_fault().await;
+    assert!(!ended.undone);
+    assert!(ended.undo_proof.iter().any(|p| p.contains("n4 does not say")), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_network_that_stays_cut_is_not_undone_though_no_rule_is_left() {
+    let scene = scene(|remote| remote.deaf_after_undo = true);
+    let ended = scene.whole_fault().await;
+    assert!(!ended.undone);
+    let last = ended.undo_proof.last().expect("a sentence");
+    assert!(last.contains("no connection across works again"), "{ended:?}");
+    assert_eq!(scene.open_faults(), [0; 0], "there is nothing that heal could undo");
+}
+
+#[tokio::test]
+async fn a_dry_run_prints_what_is_sent_and_nothing_else() {
+    let scene = scene(|_| {});
+    scene.whole_fault().await;
+    let tag = FaultTag::new("r1", 1).expect("a legal tag");
+    let sides = [side(&[0, 1]), side(&[2, 3, 4])];
+    let run_dir = Path::new("/mnt/lt/run");
+    let printed = partition_commands(&endpoints(), run_dir, &tag, &sides, 30).expect("two sides");
+    let log = scene.remote.log.lock().expect("the log");
+    for (node, printed) in ALL.into_iter().zip(&printed) {
+        let sent: Vec<_> =
+            log.iter().filter(|(to, ..)| to == node).map(|(_, _, command)| command).collect();
+        assert_eq!(sent, printed.in_order(), "{node}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_armed_stops_the_fault_before_it_is_applied() {
+    let scene = scene(|remote| {
+        remote.unreachable.insert(("n4", Step::Arm));
+    });
+    let failed = scene.begin(1).await.expect_err("n4 has no timer");
+    assert!(scene.remote.nodes_of(Step::Apply).is_empty());
+    assert_eq!(scene.remote.nodes_of(Step::Undo), ALL);
+    assert!(failed.undone());
+    assert!(failed.to_string().contains("n4"), "{failed}");
+    assert_eq!(scene.open_faults(), [0; 0]);
+    assert!(!scene.is_indexed());
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_cut_makes_all_others_whole_again() {
+    let scene = scene(|remote| {
+        remote.unreachable.insert(("n2", Step::Apply));
+    });
+    let failed = scene.begin(1).await.expect_err("n2 was not cut");
+    assert_eq!(scene.remote.nodes_of(Step::Undo), ALL);
+    assert!(!scene.remote.any_applied());
+    assert!(failed.undone());
+    assert_eq!(failed.skipped.shape, PartitionShape::Halves);
+    assert!(failed.skipped.reason.contains("cannot reach n2"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_undone_keeps_no_other_from_it() {
+    let scene = scene(|remote| {
+        remote.unreachable.insert(("n1", Step::Undo));
+    });
+    let ended = scene.whole_fault().await;
+    assert!(!ended.undone);
+    for node in ["n2", "n3", "n4", "n5"] {
+        assert!(ended.undo_proof.iter().any(|p| p.starts_with(&format!("{node} has no rule"))));
+    }
+    assert_eq!(scene.open_faults(), [1]);
+}
+
+#[tokio::test]
+async fn sides_that_make_no_partition_send_nothing() {
+    let scene = scene(|_| {});
+    let sides = vec![side(&[0]), side(&[7])];
+    let deadline = Duration::from_secs(1);
+    let failed = scene.nemesis.begin(1, PartitionShape::One, sides, deadline).await;
+    let failed = failed.expect_err("there is no server 7");
+    assert!(failed.undone() && failed.nodes.is_empty());
+    assert!(scene.remote.steps().is_empty());
+    assert!(!scene.is_indexed());
+}
+
+#[tokio::test]
+async fn a_dropped_fault_is_healed_at_the_end_of_the_run() {
+    let scene = scene(|_| {});
+    drop(scene.begin(1).await.expect("applied"));
+    assert!(scene.remote.any_applied());
+    let healed = scene.nemesis.heal_all_open().await;
+    assert!(healed.faults[0].undone() && healed.problems.is_empty(), "{healed:?}");
+    assert!(!scene.remote.any_applied() && !scene.is_indexed());
+    assert!(scene.nemesis.heal_all_open().await.faults.is_empty());
+}
+
+#[tokio::test]
+async fn heal_needs_nothing_but_the_journal_and_may_be_repeated() {
+    let scene = scene(|_| {});
+    drop(scene.begin(1).await.expect("applied"));
+    let report = scene.heal(FakeRemote::default, true).await;
+    assert!(report.is_clean());
+    assert_eq!(report.runs[0].faults[0].nodes.len(), 5);
+    assert_eq!(scene.open_faults(), [0; 0]);
+    assert_eq!(scene.heal(FakeRemote::default, true).await, HealReport::default());
+}
+
+#[tokio::test]
+async fn heal_names_the_nodes_that_it_cannot_reach_with_a_command_and_tries_again_later() {
+    let scene = scene(|_| {});
+    drop(scene.begin(1).await.expect("applied"));
+    let broken = || FakeRemote {
+        unreachable: [("n3", Step::Undo), ("n3", Step::Check)].into(),
+        ..Default::default()
+    };
+    let report = scene.heal(broken, true).await;
+    assert!(!report.is_clean());
+    let left: Vec<_> = report.runs[0].faults[0].nodes.iter().filter(|node| !node.gone).collect();
+    assert_eq!(left.len(), 1);
+    let by_hand = left[0].by_hand.as_deref().expect("a command");
+    assert!(by_hand.starts_with("ssh -p 22 -i /keys/id root@10.1.0.3 '"), "{by_hand}");
+    assert!(scene.is_indexed());
+    assert!(scene.heal(FakeRemote::default, true).await.is_clean());
+    assert!(!scene.is_indexed());
+}
+
+#[tokio::test]
+async fn a_run_in_progress_is_passed_over_unless_it_is_named() {
+    let scene = scene(|_| {});
+    drop(scene.begin(1).await.expect("applied"));
+    let state = scene.folder.path().join("state");
+    let report = heal(&state, None, |_| FakeRemote::default(), |_| true).await.expect("an index");
+    assert_eq!(report.runs[0].in_progress_pid, Some(std::process::id()));
+    assert!(report.runs[0].faults.is_empty());
+    assert_eq!(scene.open_faults(), [1]);
+
+    let mut orphan = OpenRun::of_this_process("r1", &scene.folder.path().join("faults.jsonl"))
+        .expect("an entry");
+    orphan.control_start_ticks -= 1;
+    scene.index().add(&orphan).expect("replaced");
+    let report = heal(&state, None, |_| FakeRemote::default(), |_| true).await.expect("an index");
+    assert!(report.runs[0].faults[0].undone());
+    assert!(!scene.is_indexed());
+}
+
+#[tokio::test]
+async fn a_fault_is_gone_with_its_lab() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut setting = setting(folder.path(), endpoints(), Path::new("/mnt/lt/run"));
+    setting.lab_id = Some("4f2a".into());
+    let remote = Arc::new(FakeRemote::default());
+    let nemesis = nemesis(setting, &remote);
+    let scene = Scene { folder, remote, nemesis };
+    drop(scene.begin(1).await.expect("applied"));
+    let refuse = || panic!("a lab that is gone has no nodes to connect to");
+    let report = scene.heal(refuse, false).await;
+    assert!(report.is_clean());
+    assert_eq!(report.runs[0].faults[0].lab_gone.as_deref(), Some("4f2a"));
+    assert!(!scene.is_indexed());
+}
+
+#[tokio::test]
+async fn a_journal_that_is_gone_is_told_once() {
+    let scene = scene(|_| {});
+    drop(scene.begin(1).await.expect("applied"));
+    fs::remove_file(scene.folder.path().join("faults.jsonl")).expect("removed");
+    let report = scene.heal(FakeRemote::default, true).await;
+    assert!(report.runs[0].problems[0].contains("is gone"), "{report:?}");
+    assert_eq!(scene.heal(FakeRemote::default, true).await, HealReport::default());
+}
+
+#[tokio::test]
+async fn a_damaged_journal_is_named_and_its_good_lines_are_healed() {
+    let scene = scene(|_| {});
+    drop(scene.begin(1).await.expect("applied"));
+    drop(scene.begin(2).await.expect("applied"));
+    let journal = scene.folder.path().join("faults.jsonl");
+    let text = fs::read_to_string(&journal).expect("a journal");
+    fs::write(&journal, text.replacen("intent", "int\u{0}nt", 1)).expect("written");
+    let report = scene.heal(FakeRemote::default, true).await;
+    assert!(!report.is_clean());
+    assert!(report.runs[0].problems[0].contains("line 1"), "{report:?}");
+    assert_eq!(report.runs[0].faults[0].fault, 2);
+    assert!(report.runs[0].faults[0].undone());
+    assert!(scene.is_indexed(), "somebody has to look at line 1");
+}
+
+#[tokio::test]
+async fn nothing_to_heal_is_fine() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let report = heal(folder.path(), None, |_| FakeRemote::default(), |_| true).await;
+    assert!(report.expect("an empty index").is_clean());
+}
+
+#[test]
+fn faults_can_be_driven_from_any_task() {
+    fn sendable<T: Send>(_: &T) {}
+    let scene = scene(|_| {});
+    sendable(&scene.begin(1));
+    sendable(&scene.whole_fault());
+    sendable(&scene.nemesis.heal_all_open());
+    sendable(&heal(Path::new("x"), None, |_| FakeRemote::default(), |_| true));
+}

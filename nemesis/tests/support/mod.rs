@@ -1,0 +1,42 @@
+//! What the tests of this folder share. Each uses a part of it.
+#![allow(dead_code)]
+
+pub mod bench;
+pub mod fake;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use locktest_cluster::NowNs;
+use locktest_history::NodeId;
+use locktest_nemesis::{Endpoint, Nemesis, NemesisSetting};
+
+/// A clock that ticks at every look.
+pub fn ticks() -> NowNs {
+    let next = AtomicU64::new(1);
+    Arc::new(move || next.fetch_add(1, Ordering::Relaxed))
+}
+
+pub fn side(nodes: &[u16]) -> Vec<NodeId> {
+    nodes.iter().copied().map(NodeId).collect()
+}
+
+/// The setting of run `r1`, whose journal and index are below `folder`.
+pub fn setting(folder: &Path, endpoints: Vec<Endpoint>, node_run_dir: &Path) -> NemesisSetting {
+    NemesisSetting {
+        run_id: "r1".into(),
+        lab_id: None,
+        endpoints,
+        node_run_dir: node_run_dir.to_owned(),
+        journal: folder.join("faults.jsonl"),
+        state_dir: folder.join("state"),
+    }
+}
+
+pub fn nemesis<R: locktest_cluster::Remote>(
+    setting: NemesisSetting,
+    remote: &Arc<R>,
+) -> Nemesis<R> {
+    Nemesis::new(setting, remote.clone(), ticks()).expect("a journal")
+}

@@ -1,0 +1,14 @@
+//! The page: one self-contained file that needs neither network nor scripts.
+
+mod bars;
+mod figure;
+mod lanes;
+mod page;
+mod scale;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod violation;
+
+pub use page::render_html;

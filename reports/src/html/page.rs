@@ -1,0 +1,214 @@
+//! The page from top to bottom: verdict, violations, timeline, numbers, appendix.
+
+use locktest_analyzer::{Hold, Verdict, holds};
+use locktest_history::{History, Milestone, Record};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{sections, timeline};
+use crate::text::{count, seconds, utc, visible};
+use crate::wording::{self, Tone};
+
+/// A sentence of the verdict is cut to this length.
+pub(crate) const MAX_SENTENCE: usize = 800;
+
+/// More list entries than this are left to verdict.json.
+const MAX_ENTRIES: usize = 30;
+
+/// The page. It is at most 2 MB, however long the run was: what is too short to draw is merged,
+/// and long lists are cut with the number of what is left out.
+pub fn render_html(verdict: &Verdict, history: &History) -> String {
+    page(verdict, history, &holds(history)).into_string()
+}
+
+/// The page for holds that are already known.
+pub(crate) fn page(verdict: &Verdict, history: &History, holds: &[Hold]) -> Markup {
+    let headline = wording::headline(verdict);
+    let title = format!(
+        "locktest: {} {}: {} {}",
+        verdict.backend,
+        visible(&verdict.version, 40),
+        headline.word,
+        visible(&headline.rest, 120)
+    );
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width,initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                (patterns())
+                header {
+                    h1 { "locktest report" }
+                    (verdict_card(verdict, history))
+                }
+                main {
+                    (doubts(verdict))
+                    (sections::violations(verdict))
+                    section {
+                        h2 { "Who held when" }
+                        (timeline::timeline(verdict, history, holds))
+                    }
+                    (sections::latency(verdict))
+                    (sections::faults(verdict))
+                    (sections::all_violations(verdict))
+                    (sections::appendix(verdict, history))
+                }
+                footer { p { "Made by locktest " (visible(&history.run.plan.locktest_version, 40))
+                    " from the run's history. `locktest check` repeats the analysis." } }
+            }
+        }
+    }
+}
+
+/// Hatches, so that no meaning rests on colour alone.
+fn patterns() -> Markup {
+    html! {
+        svg.defs aria-hidden="true" {
+            defs {
+                pattern id="overrun" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+                    rect width="6" height="6" style="fill:var(--over-bg)" {}
+                    rect width="3" height="6" style="fill:var(--over)" {}
+                }
+                pattern id="unused" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(-45)" {
+                    rect width="1.5" height="6" style="fill:var(--held)" {}
+                }
+                pattern id="failed" width="4" height="4" patternUnits="userSpaceOnUse" {
+                    rect width="1.2" height="4" style="fill:var(--failed)" {}
+                }
+                pattern id="overlap" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+                    rect width="5" height="5" style="fill:var(--bad)" {}
+                    rect width="1.5" height="5" style="fill:var(--card)" {}
+                    rect width="5" height="1.5" style="fill:var(--card)" {}
+                }
+            }
+        }
+    }
+}
+
+fn verdict_card(verdict: &Verdict, history: &History) -> Markup {
+    let headline = wording::headline(verdict);
+    let rest = visible(&headline.rest, MAX_SENTENCE);
+    let plan = &history.run.plan;
+    html! {
+        div class={ "card " (tone_class(headline.tone)) } {
+            p.headline {
+                b { (sign(headline.tone)) " " (headline.word) } " "
+                @if headline.word.is_empty() { (sentence_case(&rest)) } @else { (rest) }
+            }
+            @if let Some(summary) = wording::summary(verdict) { p { (visible(summary, MAX_SENTENCE)) } }
+            p.subject { (visible(&wording::subject(verdict, history), 300)) }
+            table.rows {
+                tbody {
+                    @for (name, row) in wording::rows(&verdict.properties) {
+                        tr {
+                            th scope="row" { (name) }
+                            td { (badge(wording::outcome_tone(row.outcome), wording::outcome_word(row.outcome))) }
+                            td { (visible(&row.why, MAX_SENTENCE)) }
+                        }
+                    }
+                }
+            }
+        }
+        dl.facts {
+            dt { "started" } dd { (utc(history.run.started_at_unix_s)) ", " (span(verdict, history)) }
+            dt { "server" } dd { (verdict.backend) " " (visible(&verdict.version, 80)) ", recipe "
+                (visible(&verdict.recipe, 80)) ", lease TTL " (plan.lease_ttl_ms) " ms" }
+            dt { "tried" } dd { (tried(verdict)) }
+            dt { "seed" } dd { (verdict.seed) ", run " (visible(&verdict.run_id, 80)) }
+        }
+        p.note { "Run it again with the same plan:" }
+        pre { code { (visible(&verdict.command, 2000)) } }
+    }
+}
+
+fn span(verdict: &Verdict, history: &History) -> String {
+    let milestone = |wanted: Milestone| {
+        history.records.iter().find_map(|record| match record {
+            Record::Milestone { time_ns, what } if *what == wanted => Some(*time_ns),
+            _ => None,
+        })
+    };
+    let recorded = format!("{} recorded", seconds(verdict.end_ns));
+    match (milestone(Milestone::ClusterReady), milestone(Milestone::TimeUp)) {
+        (Some(ready_ns), Some(up_ns)) if ready_ns <= up_ns => format!(
+            "{recorded}: the cluster was ready at {}, the workload ran for {}",
+            seconds(ready_ns),
+            seconds(up_ns - ready_ns)
+        ),
+        _ => recorded,
+    }
+}
+
+fn tried(verdict: &Verdict) -> String {
+    let counts = &verdict.counts;
+    format!(
+        "{}, {} denied, {} of unknown outcome, {}, {}, {} refused by the fence, {} of {} answered",
+        wording::amount(verdict),
+        counts.acquires_denied,
+        counts.acquires_unknown,
+        count(counts.releases_ok, "release"),
+        count(counts.renewals_ok, "renewal"),
+        counts.fenced_rejections,
+        counts.probes_ok,
+        count(counts.probes_ok + counts.probes_failed, "health probe"),
+    )
+}
+
+/// What weakens the verdict, right under it.
+fn doubts(verdict: &Verdict) -> Markup {
+    let warnings: Vec<String> = verdict.warnings.iter().map(ToString::to_string).collect();
+    html! {
+        @if !warnings.is_empty() || !verdict.not_tested.is_empty() {
+            section.columns {
+                @if !warnings.is_empty() { div { h2 { "Warnings" } (list(&warnings)) } }
+                @if !verdict.not_tested.is_empty() {
+                    div { h2 { "Not tested" } (list(&verdict.not_tested)) }
+                }
+            }
+        }
+    }
+}
+
+/// A list that is cut with the number of what is left out.
+pub(crate) fn list(entries: &[String]) -> Markup {
+    html! {
+        ul {
+            @for entry in entries.iter().take(MAX_ENTRIES) { li { (visible(entry, MAX_SENTENCE)) } }
+            @if entries.len() > MAX_ENTRIES {
+                li { (entries.len() - MAX_ENTRIES) " more in verdict.json" }
+            }
+        }
+    }
+}
+
+/// A word with its sign, which tells the tone without colour.
+pub(crate) fn badge(tone: Tone, word: &str) -> Markup {
+    html! { span class={ "badge " (tone_class(tone)) } { (sign(tone)) " " (word) } }
+}
+
+pub(crate) fn tone_class(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Bad => "bad",
+        Tone::Doubt => "doubt",
+        Tone::Good => "good",
+        Tone::Quiet => "quiet",
+    }
+}
+
+fn sign(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Bad => "\u{2715}",
+        Tone::Doubt => "\u{25b2}",
+        Tone::Good => "\u{2713}",
+        Tone::Quiet => "\u{2013}",
+    }
+}
+
+fn sentence_case(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,275 @@
+//! The page's sections below the verdict.
+
+use std::collections::BTreeSet;
+
+use locktest_analyzer::{FaultSummary, Phases, Verdict, Violation, ViolationClass};
+use locktest_history::{History, HolderPolicy, Resource};
+use maud::{Markup, html};
+
+use super::page::{MAX_SENTENCE, badge, list};
+use super::violation;
+use crate::latency::{self, COLUMNS, LOW_N_NOTE};
+use crate::text::{count, duration, seconds, visible};
+use crate::wording::{self, Tone};
+
+/// More faults than this are left to verdict.json.
+const MAX_FAULTS: usize = 60;
+
+/// More observations than this of one fault are left to verdict.json.
+const MAX_PROOFS: usize = 6;
+
+/// An observation is cut to this length.
+const MAX_PROOF: usize = 300;
+
+/// More violations than this of one class are left to verdict.json.
+const MAX_OF_CLASS: usize = 10;
+
+/// The first violation of each class, drawn.
+pub(crate) fn violations(verdict: &Verdict) -> Markup {
+    let mut seen = BTreeSet::new();
+    let firsts = verdict.violations.iter().filter(|violation| seen.insert(violation.class));
+    html! {
+        @if !verdict.violations.is_empty() {
+            section {
+                h2 { "The first of each kind" }
+                @for violation in firsts { (first_of_class(violation, verdict)) }
+            }
+        }
+    }
+}
+
+fn first_of_class(violation: &Violation, verdict: &Verdict) -> Markup {
+    let overrun = violation.class == ViolationClass::LeaseOverrun;
+    let class = if overrun { "violation doubt" } else { "violation" };
+    html! {
+        article class=(class) {
+            h3 {
+                (badge(if overrun { Tone::Doubt } else { Tone::Bad }, violation.class.name()))
+                " at " (seconds(violation.time_ns)) (place(violation))
+            }
+            p.note { (wording::class_meaning(violation.class)) }
+            p.why { (visible(&violation.why, MAX_SENTENCE)) }
+            @if let Some(fault) = &violation.during {
+                p { "During " (visible(fault, MAX_SENTENCE)) }
+            }
+            (violation::figure(violation, &verdict.faults))
+            (violation::operations(violation))
+        }
+    }
+}
+
+fn place(violation: &Violation) -> String {
+    let key = match violation.key.as_str() {
+        "" => String::new(),
+        key => format!(", lock \u{201c}{}\u{201d}", visible(key, 60)),
+    };
+    let resource = match violation.resource {
+        Some(Resource::Unfenced) => ", on the resource without a fence",
+        Some(Resource::Fenced) => ", on the fenced resource",
+        None => "",
+    };
+    key + resource
+}
+
+/// Every class with its count, and the violations that the verdict holds.
+pub(crate) fn all_violations(verdict: &Verdict) -> Markup {
+    html! {
+        @if verdict.violation_counts.values().any(|n| *n > 0) {
+            section {
+                h2 { "All violations" }
+                @for (&class, &n) in verdict.violation_counts.iter().filter(|(_, n)| **n > 0) {
+                    (all_of_class(verdict, class, n))
+                }
+            }
+        }
+    }
+}
+
+fn all_of_class(verdict: &Verdict, class: ViolationClass, n: u64) -> Markup {
+    let shown: Vec<&Violation> = verdict
+        .violations
+        .iter()
+        .filter(|violation| violation.class == class)
+        .take(MAX_OF_CLASS)
+        .collect();
+    html! {
+        h3 { (class) " \u{d7} " (n) }
+        table {
+            thead { tr { th.n { "at" } th { "lock" } th { "why" } th { "during" } } }
+            tbody {
+                @for violation in &shown {
+                    tr {
+                        td.n { (seconds(violation.time_ns)) }
+                        td.key { (visible(&violation.key, 60)) }
+                        td { (visible(&violation.why, MAX_SENTENCE)) }
+                        td.mid { (violation.during.as_deref().map_or("-".to_owned(), |fault| visible(fault, 200))) }
+                    }
+                }
+            }
+        }
+        @if n > shown.len() as u64 { p.note { (n - shown.len() as u64) " more, counted but not shown." } }
+    }
+}
+
+/// The latency tables.
+pub(crate) fn latency(verdict: &Verdict) -> Markup {
+    let acquire = latency::rows(&verdict.latency.acquire);
+    let release = latency::rows(&verdict.latency.release);
+    html! {
+        section {
+            h2 { "Latency" }
+            p.note { "Milliseconds, by the phase in which the operation began. Waiting for another holder is part of an acquire." }
+            (latency_table("acquire", &verdict.latency.acquire))
+            (latency_table("release", &verdict.latency.release))
+            @if latency::has_low_n(&acquire) || latency::has_low_n(&release) {
+                p.note { "* " (LOW_N_NOTE) "." }
+            }
+            @if let Some(gap_ms) = verdict.longest_gap_ms {
+                p { "The longest time that somebody waited for a lock that nobody was granted: "
+                    b { (duration(gap_ms)) } "." }
+            }
+        }
+    }
+}
+
+fn latency_table(title: &str, phases: &Phases) -> Markup {
+    html! {
+        h3 { (title) }
+        div.scroll tabindex="0" {
+            table.numbers {
+                thead { tr {
+                    th { "phase" }
+                    @for column in COLUMNS { th.n { (column) } }
+                } }
+                tbody {
+                    @for row in latency::rows(phases) {
+                        tr {
+                            th scope="row" { (row.phase) }
+                            @for cell in row.cells {
+                                @if cell.low_n { td.n.low { (cell.text) "*" } } @else { td.n { (cell.text) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Every fault with what shows that it bit and that it is gone.
+pub(crate) fn faults(verdict: &Verdict) -> Markup {
+    let left_out = verdict.faults.len().saturating_sub(MAX_FAULTS);
+    html! {
+        section {
+            h2 { "Faults" }
+            @if verdict.faults.is_empty() { p { "No fault was applied." } }
+            @else {
+                div.scroll tabindex="0" {
+                    table {
+                        thead { tr {
+                            th.n { "" } th { "fault" } th.n { "from" } th.n { "to" } th { "bit" }
+                            th { "undone" } th { "afterwards" }
+                        } }
+                        tbody {
+                            @for fault in verdict.faults.iter().take(MAX_FAULTS) { (fault_row(fault)) }
+                        }
+                    }
+                }
+                @if left_out > 0 { p.note { (count(left_out as u64, "more fault")) " in verdict.json." } }
+            }
+            @if !verdict.faults_skipped.is_empty() {
+                h3 { "Not applied" }
+                (list(&verdict.faults_skipped.iter().map(|skipped| format!(
+                    "{} at {}: {}",
+                    wording::fault_kind(skipped.kind, skipped.shape),
+                    seconds(skipped.time_ns),
+                    skipped.reason
+                )).collect::<Vec<_>>()))
+            }
+        }
+    }
+}
+
+fn fault_row(fault: &FaultSummary) -> Markup {
+    let word = |known: bool, word| match known {
+        true => badge(Tone::Good, word),
+        false => badge(Tone::Doubt, "not shown"),
+    };
+    html! {
+        tr {
+            th.n scope="row" { (fault.id) }
+            td.mid { (wording::fault_kind(fault.kind, fault.shape)) br; b { (visible(&fault.description, 200)) } }
+            td.n { (seconds(fault.begin_ns)) }
+            td.n { (seconds(fault.end_ns)) }
+            td { (word(fault.bit, "bit")) (proofs(&fault.proof)) }
+            td { (word(fault.undone, "undone")) (proofs(&fault.undo_proof)) }
+            td { (wording::recovery(fault)) }
+        }
+    }
+}
+
+/// The first observation, and the others on demand.
+fn proofs(proofs: &[String]) -> Markup {
+    html! {
+        @if let Some((first, rest)) = proofs.split_first() {
+            p.note { (visible(first, MAX_PROOF)) }
+            @if !rest.is_empty() {
+                details {
+                    summary.note { (rest.len()) " more" }
+                    @for proof in rest.iter().take(MAX_PROOFS) { p.note { (visible(proof, MAX_PROOF)) } }
+                }
+            }
+        }
+    }
+}
+
+/// The plan, and what the method cannot see.
+pub(crate) fn appendix(verdict: &Verdict, history: &History) -> Markup {
+    let plan = &history.run.plan;
+    let holder = match plan.holder {
+        HolderPolicy::Trusting => "trusting (never looks at its deadline)",
+        HolderPolicy::Careful => "careful (checks its deadline before each write)",
+    };
+    let yes_no = |yes| if yes { "yes" } else { "no" };
+    let nodes: Vec<String> = verdict.nodes.iter().take(40).map(|node| visible(node, 60)).collect();
+    html! {
+        section {
+            h2 { "Appendix" }
+            h3 { "Plan" }
+            dl.facts {
+                dt { "servers" } dd { (nodes.join(", ")) }
+                @if let Some(lab) = &history.run.lab { dt { "lab" } dd { (visible(lab, 80)) } }
+                dt { "kernel" } dd { (visible(&plan.kernel, 120)) }
+                @if let Some(binary) = &plan.server_binary { dt { "server binary" } dd { code { (visible(binary, 300)) } } }
+                dt { "clients, locks" } dd { (plan.client_seeds.len()) ", " (plan.keys.len()) }
+                dt { "lease TTL" } dd { (duration(plan.lease_ttl_ms as f64)) }
+                dt { "lock-delay" } dd { (duration(plan.lock_delay_ms as f64)) }
+                dt { "mean hold" } dd { (duration(plan.hold_ms as f64)) }
+                dt { "holds may outlive the lease" } dd { (yes_no(plan.overrun)) }
+                dt { "renews while waiting" } dd { (yes_no(plan.renew_while_waiting)) }
+                dt { "holder" } dd { (holder) }
+                dt { "acquire timeout" } dd { (duration(plan.acquire_timeout_ms as f64)) }
+                dt { "other timeouts" } dd { (duration(plan.op_timeout_ms as f64)) }
+                dt { "time limit" } dd { (duration(plan.time_limit_ms as f64)) }
+                dt { "nemesis interval" } dd { (duration(plan.nemesis_interval_ms as f64)) ", "
+                    (count(plan.schedule.len() as u64, "fault")) " in the schedule" }
+                dt { "clock drift allowed" } dd { (plan.clock_drift_ppm) " parts per million" }
+                dt { "liveness bounds" } dd { "lease " (duration(plan.bounds.lease_bound_ms as f64))
+                    ", recovery " (duration(plan.bounds.recovery_bound_ms as f64)) }
+            }
+            @if !plan.server_settings.is_empty() {
+                h3 { "Server settings that bear on the verdict" }
+                (list(&plan.server_settings))
+            }
+            h3 { "What the method cannot see" }
+            ul {
+                li { "A run shows the presence of a fault, never its absence. What did not happen here may happen elsewhere: other versions, other faults, other timing." }
+                li { "An operation that timed out may or may not have taken effect, at any later time. It is never counted as a failure." }
+                li { "All instants are of one clock, taken by the clients before a request is sent and after its answer came. What happened in between on a server is not seen." }
+                li { "A lease counts as valid from the grant until the release was asked for or the time to live, counted from before the request that last renewed it, has passed. The service may well keep it longer." }
+                li { "Denied acquires do not decide safety: a store may deny while nobody holds. Denials that no holder explains: " (verdict.counts.spurious_denials) "." }
+                @if !plan.fencing_tokens { li { "This backend returns no fencing token, so nothing can stop a holder whose lease is over." } }
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+use locktest_analyzer::{Hold, Verdict};
+use locktest_history::{ExitCause, History, Record};
+
+use super::page::page;
+use crate::testing;
+
+fn render(verdict: &Verdict, history: &History, holds: &[Hold]) -> String {
+    let html = page(verdict, history, holds).into_string();
+    // Where LOCKTEST_PAGES names a folder, the pages are kept there to be looked at.
+    if let Some(folder) = std::env::var_os("LOCKTEST_PAGES") {
+        let test = std::thread::current().name().unwrap_or("page").replace("::", "-");
+        let path = std::path::Path::new(&folder)
+            .join(format!("{test}-{:?}.html", verdict.properties.safety.outcome));
+        std::fs::write(path, &html).expect("the folder can be written");
+    }
+    html
+}
+
+/// Every tag that is opened is closed in order, no stray `>` is left in text, and a drawing holds
+/// nothing but SVG: an HTML element would make the browser leave the drawing.
+fn assert_well_formed(html: &str) {
+    const VOID: [&str; 3] = ["meta", "br", "!DOCTYPE"];
+    const SVG: [&str; 7] = ["defs", "line", "path", "pattern", "rect", "text", "title"];
+    let mut open: Vec<&str> = Vec::new();
+    let (before, rest) = html.split_once("<style>").expect("a style");
+    let (_, after) = rest.split_once("</style>").expect("the style's end");
+    for part in [before, after] {
+        for tag in part.split('<').skip(1) {
+            let (tag, text) = tag.split_once('>').expect("a tag ends");
+            assert!(!text.contains('>'), "stray > in {text:?}");
+            if let Some(name) = tag.strip_prefix('/') {
+                assert_eq!(open.pop(), Some(name), "</{name}>");
+                continue;
+            }
+            let name = tag.split_whitespace().next().expect("a tag has a name");
+            if open.contains(&"svg") {
+                assert!(SVG.contains(&name), "<{name}> inside a drawing");
+            }
+            if !VOID.contains(&name) {
+                open.push(name);
+            }
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn each_verdict_makes_one_well_formed_page_that_stands_alone() {
+    let verdicts =
+        [testing::held(), testing::violated(), testing::needs_fencing(), testing::undecided()];
+    for verdict in verdicts {
+        let (history, holds) = testing::run(5, &verdict, 50);
+        let html = render(&verdict, &history, &holds);
+        assert_well_formed(&html);
+        for absent in ["<script", "http://", "https://", "@import", "<link", "<img", " src="] {
+            assert!(!html.contains(absent), "{absent}");
+        }
+        assert!(html.contains(&verdict.properties.safety.why.replace('"', "&quot;")));
+        assert!(html.contains(&verdict.command));
+        for warning in &verdict.warnings {
+            assert!(html.contains(&warning.to_string()));
+        }
+    }
+}
+
+#[test]
+fn what_the_analyzer_finds_in_a_history_has_a_page_with_its_holds() {
+    let (history, holds) = testing::run(3, &testing::held(), 500);
+    let verdict = locktest_analyzer::analyze(&history);
+    let html = crate::render_html(&verdict, &history);
+    assert_well_formed(&html);
+    assert_eq!(verdict.counts.acquires_ok, holds.len() as u64);
+    assert!(html.contains(&format!("{} held lock-0 from", holds[0].client)), "no hold is drawn");
+}
+
+#[test]
+fn a_page_shows_the_first_violation_of_each_class_and_counts_them_all() {
+    let verdict = testing::violated();
+    let (history, holds) = testing::run(5, &verdict, 50);
+    let html = render(&verdict, &history, &holds);
+    for text in [
+        "both, 14.31 s to 15.10 s",
+        "double-grant \u{d7} 7",
+        "lost-update \u{d7} 2",
+        "did not bite",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn a_hold_that_a_violation_concerns_is_drawn_however_short_it_is() {
+    let mut verdict = testing::violated();
+    let (history, mut holds) = testing::run(500, &verdict, 5);
+    // The last client of all: without the violation it would have no lane.
+    holds[2000].client = locktest_history::ClientId(499);
+    let hold = holds[2000].clone();
+    let mut concerned = testing::acquired("c500", hold.attempt, [1.0, 2.0, 3.0, 3.0], 1);
+    concerned.complete_ns = Some(hold.ok_ns);
+    verdict.violations[0].operations = vec![concerned];
+    let html = render(&verdict, &history, &holds);
+    let token = hold.token.expect("a token");
+    assert!(html.contains(&format!("token {token}; part of a violation")));
+}
+
+#[test]
+fn ten_thousand_holds_of_five_hundred_clients_fit_into_two_megabytes() {
+    let mut verdict = testing::violated();
+    let (history, holds) = testing::run(500, &verdict, 1);
+    assert!(holds.len() >= 10_000, "{}", holds.len());
+    let few = testing::fault(1, 3.0, 3.4);
+    verdict.faults = (0..60)
+        .map(|n| {
+            let mut fault = few.clone();
+            fault.id = n + 1;
+            fault.begin_ns += u64::from(n) * 1_000_000_000;
+            fault.end_ns += u64::from(n) * 1_000_000_000;
+            fault
+        })
+        .collect();
+    let html = render(&verdict, &history, &holds);
+    assert!(html.len() < 2_000_000, "{} bytes", html.len());
+    assert!(html.contains("more clients"));
+}
+
+#[test]
+fn the_worst_mix_of_bars_fits_into_two_megabytes() {
+    let verdict = testing::violated();
+    let (history, mut holds) = testing::run(24, &verdict, 1);
+    for (n, hold) in holds.iter_mut().enumerate() {
+        // A third each is valid, overrun, and left by its client early.
+        hold.contract_end_ns = match n % 3 {
+            0 => hold.belief_end_ns,
+            1 => hold.ok_ns,
+            _ => hold.belief_end_ns + 2_000_000,
+        };
+    }
+    let html = render(&verdict, &history, &holds);
+    assert!(html.len() < 2_000_000, "{} bytes", html.len());
+}
+
+#[test]
+fn text_from_outside_is_escaped_cut_and_cannot_reorder_the_page() {
+    let hostile = format!(
+        "</title></text><script>alert(1)</script>\"'&\u{202e}evil\u{0}\u{1b}[2J{}",
+        "x".repeat(10_000)
+    );
+    let mut verdict = testing::violated();
+    let (mut history, holds) = testing::run(5, &verdict, 50);
+    verdict.summary = hostile.clone();
+    verdict.version = hostile.clone();
+    verdict.recipe = hostile.clone();
+    verdict.run_id = hostile.clone();
+    verdict.command = hostile.clone();
+    verdict.not_tested = vec![hostile.clone(); 100];
+    verdict.properties.safety.why = hostile.clone();
+    verdict.nodes = vec![hostile.clone(); 50];
+    history.run.plan.keys = vec![hostile.clone()];
+    history.run.plan.nodes = verdict.nodes.clone();
+    history.run.plan.server_settings = vec![hostile.clone(); 100];
+    history.run.plan.server_binary = Some(hostile.clone());
+    history.run.plan.kernel = hostile.clone();
+    history.run.lab = Some(hostile.clone());
+    for change in &mut verdict.leader_changes {
+        change.leader = hostile.clone();
+        change.told_by = hostile.clone();
+    }
+    for fault in &mut verdict.faults {
+        fault.description = hostile.clone();
+        fault.proof = vec![hostile.clone(); 100];
+        fault.undo_proof = vec![hostile.clone(); 100];
+    }
+    for violation in &mut verdict.violations {
+        violation.key = hostile.clone();
+        violation.why = hostile.clone();
+        violation.during = Some(hostile.clone());
+        for operation in &mut violation.operations {
+            operation.client.push_str(&hostile);
+            operation.server = Some(hostile.clone());
+            operation.token = Some(hostile.clone());
+        }
+    }
+    let html = render(&verdict, &history, &holds);
+    assert_well_formed(&html);
+    assert!(!html.contains("<script"));
+    assert!(!html.contains(['\u{202e}', '\u{0}', '\u{1b}']));
+    assert!(!html.contains(&"x".repeat(2100)));
+    assert!(html.len() < 2_000_000, "{} bytes", html.len());
+}
+
+#[test]
+fn an_empty_history_and_times_that_make_no_sense_have_a_page() {
+    let mut verdict = testing::undecided();
+    verdict.end_ns = 0;
+    assert_well_formed(&render(&verdict, &testing::history(0), &[]));
+
+    let mut verdict = testing::violated();
+    let (mut history, mut holds) = testing::run(3, &verdict, 500);
+    verdict.end_ns = u64::MAX;
+    for (n, hold) in holds.iter_mut().enumerate() {
+        (hold.ok_ns, hold.belief_end_ns, hold.contract_end_ns) = match n % 3 {
+            0 => (u64::MAX, 0, 5),
+            1 => (0, u64::MAX, u64::MAX),
+            _ => (9, 9, 9),
+        };
+    }
+    for fault in &mut verdict.faults {
+        fault.begin_ns = u64::MAX;
+        fault.servers_recovered_ms = Some(f64::INFINITY);
+    }
+    for violation in &mut verdict.violations {
+        violation.time_ns = u64::MAX;
+        for operation in &mut violation.operations {
+            operation.invoke_ns = u64::MAX;
+            operation.complete_ns = Some(0);
+        }
+    }
+    history.records.reverse();
+    assert_well_formed(&render(&verdict, &history, &holds));
+}
+
+#[test]
+fn a_client_that_died_is_marked_and_one_that_finished_is_not() {
+    let verdict = testing::held();
+    let (mut history, holds) = testing::run(2, &verdict, 50);
+    let exit = |cause| {
+        Record::ClientExit(locktest_history::ClientExit {
+            time_ns: testing::at(30.0),
+            client: locktest_history::ClientId(1),
+            cause,
+        })
+    };
+    history.records.push(exit(ExitCause::Finished));
+    assert!(!render(&verdict, &history, &holds).contains("c2 died"));
+    history.records.pop();
+    history.records.push(exit(ExitCause::Killed(9)));
+    assert!(render(&verdict, &history, &holds).contains("c2 died at 30.00 s"));
+}

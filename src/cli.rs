@@ -1,0 +1,539 @@
+//! The command line: one definition feeds parsing, help and the configuration file.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{
+    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
+use locktest_cluster::quote;
+use locktest_history::Backend;
+
+use crate::config;
+use crate::exit::Exit;
+use crate::terminal::Verbosity;
+
+const EXAMPLES: &str = "\
+Examples:
+  locktest --backend consul --nemesis partition      a partitioned Consul, five clients, 60 s
+  locktest --backend etcd --overrun                  holders that outlive their lease
+  locktest --backend sim --sim-bug double-grant      see the alarm ring, without root
+
+Exit codes:
+  0 no violation    1 violation          2 usage            3 inconclusive
+  5 set-up failed, or no fault took effect  6 a fault was left behind
+  70 internal error                      130 interrupted, after healing
+
+A flag of `run` can also be set by LOCKTEST_<FLAG> or in ./locktest.toml; flags win over the
+environment, which wins over the file.";
+
+/// Live fault-injection tests of distributed locks, with proofs.
+#[derive(Debug, Parser)]
+#[command(name = "locktest", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do; `run` may be left out.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print only the verdict and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print every step.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+impl Arguments {
+    /// How much to print on standard error.
+    pub fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a workload against a cluster while the nemesis injects faults, and judge it.
+    Run(Box<RunArgs>),
+    /// Judge a run directory again.
+    Check(CheckArgs),
+    /// Undo every fault that a killed run left behind.
+    Heal(HealArgs),
+    /// Raise, list, enter or remove a lab.
+    Lab(LabArgs),
+    /// Print a run's history as JSON lines.
+    Export(ExportArgs),
+    /// The client process; the control node starts it.
+    #[command(hide = true)]
+    Client,
+}
+
+/// The faults that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NemesisChoice {
+    /// No fault.
+    None,
+    /// Cut the servers off from each other.
+    Partition,
+}
+
+impl NemesisChoice {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            NemesisChoice::None => "none",
+            NemesisChoice::Partition => "partition",
+        }
+    }
+}
+
+/// How partitions split the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ShapeChoice {
+    /// All shapes, in an order that the seed chooses.
+    Mixed,
+    /// A random minority against the rest.
+    Halves,
+    /// One random server against the rest.
+    One,
+    /// The leader, in a minority, against the rest.
+    Leader,
+}
+
+/// How the result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Human,
+    /// The verdict as JSON, and nothing else.
+    Json,
+}
+
+/// What holders do about their lease's deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HolderChoice {
+    /// Never look at the clock.
+    Trusting,
+    /// Check the deadline before each write.
+    Careful,
+}
+
+/// A bug of the sim backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SimBugChoice {
+    /// Now and then grant a lock that is held.
+    DoubleGrant,
+}
+
+/// What makes a run fail that would otherwise pass with a warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Holders that outlived their lease.
+    LeaseOverrun,
+}
+
+/// The flags of a run.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RunArgs {
+    /// The store under test.
+    #[arg(long, env = "LOCKTEST_BACKEND", value_parser = backend_parser(), help_heading = "Cluster")]
+    pub backend: Backend,
+    /// How many servers.
+    #[arg(
+        long,
+        env = "LOCKTEST_NODES_COUNT",
+        default_value_t = 5,
+        value_name = "N",
+        help_heading = "Cluster"
+    )]
+    pub nodes_count: u16,
+    /// Use this server binary instead of the distribution's package.
+    #[arg(long, env = "LOCKTEST_SERVER_BINARY", value_name = "PATH", help_heading = "Cluster")]
+    pub server_binary: Option<PathBuf>,
+    /// Use a lab that stands already (see `locktest lab up`) and leave it standing.
+    #[arg(long, env = "LOCKTEST_LAB", value_name = "ID", help_heading = "Cluster")]
+    pub lab: Option<String>,
+    /// The addresses of the run's own lab, such as 10.213.7.0/24 [default: a free range].
+    #[arg(
+        long,
+        env = "LOCKTEST_LAB_SUBNET",
+        value_name = "CIDR",
+        conflicts_with = "lab",
+        help_heading = "Cluster"
+    )]
+    pub lab_subnet: Option<String>,
+    /// A bug for the sim backend to have.
+    #[arg(long, env = "LOCKTEST_SIM_BUG", value_name = "BUG", help_heading = "Cluster")]
+    pub sim_bug: Option<SimBugChoice>,
+
+    /// The faults to inject.
+    #[arg(
+        long,
+        env = "LOCKTEST_NEMESIS",
+        default_value = "none",
+        value_name = "FAULT",
+        help_heading = "Faults"
+    )]
+    pub nemesis: NemesisChoice,
+    /// The shape of partitions.
+    #[arg(
+        long,
+        env = "LOCKTEST_PARTITION",
+        default_value = "mixed",
+        value_name = "SHAPE",
+        help_heading = "Faults"
+    )]
+    pub partition: ShapeChoice,
+    /// Quiet for this long, then a fault for this long, alternating.
+    #[arg(long, env = "LOCKTEST_NEMESIS_INTERVAL", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Faults")]
+    pub nemesis_interval: Duration,
+
+    /// How many client processes contend.
+    #[arg(
+        long,
+        env = "LOCKTEST_CLIENTS",
+        default_value_t = 5,
+        value_name = "N",
+        help_heading = "Workload"
+    )]
+    pub clients: u32,
+    /// For how many locks.
+    #[arg(
+        long,
+        env = "LOCKTEST_KEYS",
+        default_value_t = 1,
+        value_name = "N",
+        help_heading = "Workload"
+    )]
+    pub keys: u32,
+    /// The lease's time to live.
+    #[arg(long, env = "LOCKTEST_LEASE_TTL", default_value = "2s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
+    pub lease_ttl: Duration,
+    /// The mean time that a lock is held; one hold in five is 0.5 to 0.9 of the lease.
+    #[arg(long, env = "LOCKTEST_HOLD", default_value = "50ms", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
+    pub hold: Duration,
+    /// Let one hold in five outlive its lease, without renewal.
+    #[arg(long, env = "LOCKTEST_OVERRUN", help_heading = "Workload")]
+    pub overrun: bool,
+    /// What holders do about their lease's deadline.
+    #[arg(
+        long,
+        env = "LOCKTEST_HOLDER",
+        default_value = "trusting",
+        value_name = "POLICY",
+        help_heading = "Workload"
+    )]
+    pub holder: HolderChoice,
+    /// Renew the lease while waiting for the lock.
+    #[arg(long, env = "LOCKTEST_RENEW_WHILE_WAITING", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", help_heading = "Workload")]
+    pub renew_while_waiting: bool,
+    /// Consul's lock-delay.
+    #[arg(long, env = "LOCKTEST_LOCK_DELAY", default_value = "0s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
+    pub lock_delay: Duration,
+    /// An acquire gives up after this long.
+    #[arg(long, env = "LOCKTEST_ACQUIRE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
+    pub acquire_timeout: Duration,
+    /// Every other operation gives up after this long.
+    #[arg(long, env = "LOCKTEST_OP_TIMEOUT", default_value = "1s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
+    pub op_timeout: Duration,
+
+    /// How long the workload runs once the cluster is ready.
+    #[arg(long, env = "LOCKTEST_TIME_LIMIT", default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Run")]
+    pub time_limit: Duration,
+    /// The seed of every random choice [default: a random one, printed].
+    #[arg(long, env = "LOCKTEST_SEED", value_name = "N", help_heading = "Run")]
+    pub seed: Option<u64>,
+    /// How long the store may take to recover from a fault [default: by store].
+    #[arg(long, env = "LOCKTEST_RECOVERY_BOUND", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Run")]
+    pub recovery_bound: Option<Duration>,
+    /// Exit with 1 for this, too.
+    #[arg(long, env = "LOCKTEST_FAIL_ON", value_name = "CLASS", help_heading = "Run")]
+    pub fail_on: Option<FailOn>,
+    /// The folder of the run directories.
+    #[arg(
+        long,
+        env = "LOCKTEST_STORE",
+        default_value = "store",
+        value_name = "DIR",
+        help_heading = "Run"
+    )]
+    pub store: PathBuf,
+    /// How the verdict is printed.
+    #[arg(
+        long,
+        env = "LOCKTEST_FORMAT",
+        default_value = "human",
+        value_name = "FORMAT",
+        help_heading = "Run"
+    )]
+    pub format: OutputFormat,
+    /// The same as --format json.
+    #[arg(long, help_heading = "Run")]
+    pub json: bool,
+    /// Print the plan and every command, and do nothing.
+    #[arg(long, help_heading = "Run")]
+    pub dry_run: bool,
+
+    /// Those of the flags above that bear on the plan and were given, as they were given.
+    #[arg(skip)]
+    pub given: String,
+}
+
+impl RunArgs {
+    /// Whether standard output is for machines.
+    pub fn wants_json(&self) -> bool {
+        self.json || self.format == OutputFormat::Json
+    }
+}
+
+/// The flags of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A run directory, such as store/latest.
+    pub run_dir: PathBuf,
+    /// Print the verdict as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Exit with 1 for this, too.
+    #[arg(long, value_name = "CLASS")]
+    pub fail_on: Option<FailOn>,
+}
+
+/// The flags of `heal`.
+#[derive(Debug, Args)]
+pub struct HealArgs {
+    /// Only this run, even if it is in progress [default: every run that was cut short].
+    #[arg(long, value_name = "RUN_ID")]
+    pub run: Option<String>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The flags of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A run directory, such as store/latest.
+    pub run_dir: PathBuf,
+    /// The history is JSON lines with or without this flag.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The flags of `lab`.
+#[derive(Debug, Args)]
+pub struct LabArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: LabCommand,
+}
+
+/// What to do with a lab.
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Raise a lab.
+    Up {
+        /// Its id: 1 to 6 of a-z and 0-9 [default: random].
+        id: Option<String>,
+        /// How many server nodes.
+        #[arg(long, default_value_t = 5, value_name = "N")]
+        nodes_count: u16,
+        /// How many client namespaces.
+        #[arg(long, default_value_t = 5, value_name = "N")]
+        clients: u16,
+        /// Its addresses, such as 10.213.7.0/24 [default: a free range].
+        #[arg(long, value_name = "CIDR")]
+        subnet: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a lab, or all labs.
+    Down {
+        /// Its id.
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// Every lab on this machine, also what a killed control node left.
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the labs that stand.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Log in to a node, or run a command on it.
+    Ssh {
+        /// The node, such as n1.
+        node: String,
+        /// The lab [default: the only one].
+        #[arg(long, value_name = "ID")]
+        lab: Option<String>,
+        /// The command and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+}
+
+fn backend_parser() -> impl TypedValueParser<Value = Backend> {
+    PossibleValuesParser::new(Backend::ALL.map(Backend::name))
+        .try_map(|name| name.parse::<Backend>())
+}
+
+/// Reads the command line, the environment and the configuration file. Prints what has to be
+/// printed; an `Err` is the exit code.
+pub fn parse() -> Result<Arguments, Exit> {
+    let line = with_default_command(std::env::args_os().collect());
+    let command = Arguments::command();
+    let matches = match command.clone().try_get_matches_from(&line) {
+        // The file may hold what the command line lacks.
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument && is_run(&line) => {
+            let line = with_file(&line, &command, None)?;
+            command.clone().try_get_matches_from(line)
+        }
+        Ok(matches) if matches.subcommand_name() == Some("run") => {
+            let line = with_file(&line, &command, matches.subcommand_matches("run"))?;
+            command.clone().try_get_matches_from(line)
+        }
+        result => result,
+    };
+    let matches = matches.map_err(report)?;
+    let mut arguments = Arguments::from_arg_matches(&matches).map_err(report)?;
+    if let (Command::Run(run), Some(matches)) =
+        (&mut arguments.command, matches.subcommand_matches("run"))
+    {
+        run.given = given_flags(&command, matches);
+    }
+    Ok(arguments)
+}
+
+/// The flags that bear on the plan and were given, wherever they were given.
+fn given_flags(command: &clap::Command, matches: &ArgMatches) -> String {
+    const NOT_OF_THE_PLAN: [&str; 7] =
+        ["seed", "store", "format", "json", "dry_run", "lab", "lab_subnet"];
+    let mut words = Vec::new();
+    let run = command.find_subcommand("run").into_iter().flat_map(clap::Command::get_arguments);
+    for argument in run {
+        let id = argument.get_id().as_str();
+        let Some(flag) = argument.get_long() else { continue };
+        let source = matches.value_source(id);
+        if NOT_OF_THE_PLAN.contains(&id) || !source.is_some_and(config::is_explicit) {
+            continue;
+        }
+        words.push(format!("--{flag}"));
+        if argument.get_action().takes_values() {
+            let values = matches.get_raw(id).into_iter().flatten();
+            words.extend(values.map(|value| quote(&value.to_string_lossy())));
+        }
+    }
+    words.join(" ")
+}
+
+fn with_file(
+    line: &[OsString],
+    command: &clap::Command,
+    matches: Option<&ArgMatches>,
+) -> Result<Vec<OsString>, Exit> {
+    config::complete(line, command, matches).map_err(|error| {
+        crate::terminal::print_usage_error(&format!("{error:#}"));
+        Exit::Usage
+    })
+}
+
+fn is_run(line: &[OsString]) -> bool {
+    line.iter().any(|word| word == "run")
+}
+
+/// `locktest --backend x` means `locktest run --backend x`.
+fn with_default_command(mut line: Vec<OsString>) -> Vec<OsString> {
+    const OF_LOCKTEST_ITSELF: [&str; 4] = ["-h", "--help", "-V", "--version"];
+    const GLOBAL: [&str; 4] = ["-q", "--quiet", "-v", "--verbose"];
+    let first = line.iter().skip(1).find(|word| !GLOBAL.iter().any(|flag| *word == flag));
+    let is_flag = first.is_some_and(|word| {
+        word.to_string_lossy().starts_with('-')
+            && !OF_LOCKTEST_ITSELF.iter().any(|flag| word == flag)
+    });
+    if is_flag {
+        line.insert(1, "run".into());
+    }
+    line
+}
+
+/// Prints a clap error in one line with a suggestion, or help as it is.
+fn report(error: clap::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // A closed pipe is no error: whoever read the help has read enough.
+            let _ = error.print();
+            return if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
+        }
+        _ => {}
+    }
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let suggestion =
+        [ContextKind::SuggestedArg, ContextKind::SuggestedValue, ContextKind::SuggestedSubcommand]
+            .into_iter()
+            .find_map(text);
+    let rendered = error.render().to_string();
+    let mut lines: Vec<&str> = rendered.trim_end().lines().collect();
+    if suggestion.is_some() {
+        lines.retain(|line| !line.trim_start().starts_with("tip:"));
+    }
+    let mut message = lines.join("\n").replacen("error: ", "", 1);
+    if let Some(suggestion) = suggestion {
+        let end_of_first = message.find('\n').unwrap_or(message.len());
+        message.insert_str(end_of_first, &format!("; did you mean '{suggestion}'?"));
+    }
+    crate::terminal::print_usage_error(&message);
+    Exit::Usage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn run_may_be_left_out_before_flags_and_only_there() {
+        for (line, expected) in [
+            ("locktest --backend sim", "locktest run --backend sim"),
+            ("locktest -q --backend sim", "locktest run -q --backend sim"),
+            ("locktest run --backend sim", "locktest run --backend sim"),
+            ("locktest -v heal", "locktest -v heal"),
+            ("locktest --help", "locktest --help"),
+            ("locktest lab up --json", "locktest lab up --json"),
+        ] {
+            assert_eq!(with_default_command(words(line)), words(expected), "{line}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `locktest heal`: undo what killed runs left behind, from their journals alone.
+
+use anyhow::Context;
+use locktest_cluster::{AuditLog, SshCluster};
+use locktest_lab::{Lab, LabDirs};
+use locktest_nemesis::{HealReport, heal as heal_journals};
+
+use crate::cli::HealArgs;
+use crate::exit::{Exit, Failure};
+use crate::terminal::Terminal;
+
+/// Heals, and tells what was done.
+pub fn heal(args: &HealArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let report = super::runtime()?.block_on(heal_open(args.run.as_deref()))?;
+    let text = if args.json {
+        let json = serde_json::to_string_pretty(&report).context("cannot print the report");
+        json.map_err(Failure::internal)? + "\n"
+    } else {
+        in_words(&report)
+    };
+    terminal.print(&text).context("cannot print the report").map_err(Failure::set_up)?;
+    Ok(if report.is_clean() { Exit::Ok } else { Exit::FaultLeft })
+}
+
+/// Undoes the open faults of one run, or of every run that was cut short.
+pub async fn heal_open(run: Option<&str>) -> Result<HealReport, Failure> {
+    let dirs = LabDirs::from_env();
+    // The connections' sockets go with this folder.
+    let sockets = tempfile::Builder::new()
+        .prefix("locktest-heal-")
+        .tempdir()
+        .context("cannot make a folder for the ssh connections")
+        .map_err(Failure::set_up)?;
+    let connect = |targets: &[_]| SshCluster::new(targets, sockets.path(), AuditLog::none());
+    let lab_exists = |id: &str| Lab::open(&dirs, id).is_ok();
+    heal_journals(&dirs.state, run, connect, lab_exists)
+        .await
+        .context("cannot read the journals of open faults")
+        .map_err(Failure::set_up)
+}
+
+fn in_words(report: &HealReport) -> String {
+    if report.runs.is_empty() {
+        return "nothing to heal: no run left a fault behind\n".into();
+    }
+    let mut text = String::new();
+    for run in &report.runs {
+        if let Some(pid) = run.in_progress_pid {
+            text += &format!(
+                "run {}: in progress (pid {pid}); it heals its own faults; to heal it now: locktest heal --run {}\n",
+                run.run_id, run.run_id
+            );
+        }
+        for fault in &run.faults {
+            let state = match (&fault.lab_gone, fault.undone()) {
+                (Some(lab), _) => format!("gone with lab {lab}"),
+                (None, true) => "undone".into(),
+                (None, false) => "STILL IN FORCE".into(),
+            };
+            text += &format!("run {}: fault {}: {state}\n", run.run_id, fault.fault);
+            for node in &fault.nodes {
+                text += &format!("  {}\n", node.account);
+            }
+        }
+        for problem in &run.problems {
+            text += &format!("run {}: {problem}\n", run.run_id);
+        }
+        if run.in_progress_pid.is_none() && run.faults.is_empty() && run.problems.is_empty() {
+            text += &format!("run {}: nothing was in force\n", run.run_id);
+        }
+    }
+    text
+}

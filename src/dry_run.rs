@@ -1,0 +1,153 @@
+//! `--dry-run`: the plan, and every command that the run would send, from the same source.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use locktest_cluster::{Member, NodeLayout, SshTarget, Store};
+use locktest_history::{NodeId, Plan};
+use locktest_lab::packages::{cached, obtain_commands};
+use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, SSH_PORT};
+use locktest_nemesis::{Endpoint, FaultTag, partition_commands, resolve};
+use serde::Serialize;
+
+use crate::cli::RunArgs;
+use crate::commands::parse_subnet;
+use crate::exit::Failure;
+use crate::run::package_request;
+
+/// Stands for what only the run will choose.
+const UNKNOWN_RUN: &str = "000000";
+
+/// The fault's length and this are the dead-man timer's.
+const DEADLINE_MARGIN_S: u64 = 20;
+
+/// The commands of one step, in order.
+#[derive(Serialize)]
+struct Step {
+    what: String,
+    commands: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct DryRun<'a> {
+    plan: &'a Plan,
+    steps: Vec<Step>,
+}
+
+/// The plan and the steps, for people or as JSON.
+pub fn render(args: &RunArgs, plan: &Plan, dirs: &LabDirs) -> Result<String, Failure> {
+    let steps = match Store::of(plan.backend) {
+        Some(store) => steps(args, plan, store, dirs)?,
+        None => Vec::new(),
+    };
+    if args.wants_json() {
+        let text = serde_json::to_string_pretty(&DryRun { plan, steps });
+        return Ok(text.context("cannot print the plan").map_err(Failure::internal)? + "\n");
+    }
+    let plan = serde_json::to_string_pretty(plan)
+        .context("cannot print the plan")
+        .map_err(Failure::internal)?;
+    let mut text = format!("plan {plan}\n");
+    for step in steps {
+        let _ = write!(text, "\n# {}\n", step.what);
+        for command in step.commands {
+            let _ = writeln!(text, "{}", command.trim_end());
+        }
+    }
+    Ok(text)
+}
+
+fn steps(args: &RunArgs, plan: &Plan, store: Store, dirs: &LabDirs) -> Result<Vec<Step>, Failure> {
+    let mut steps = Vec::new();
+    let request = package_request(store);
+    if args.server_binary.is_none() {
+        let commands = obtain_commands(dirs, &request).map_err(Failure::set_up)?;
+        steps.push(Step { what: "obtain the server (nothing if it is cached)".into(), commands });
+    }
+    if args.lab.is_none() {
+        let spec = LabSpec {
+            id: None,
+            servers: args.nodes_count,
+            clients: u16::try_from(args.clients).unwrap_or(u16::MAX),
+            subnet: args.lab_subnet.as_deref().map(parse_subnet).transpose()?,
+        };
+        let commands = Lab::up_commands(dirs, &spec).map_err(Failure::usage)?;
+        steps.push(Step { what: "raise the lab".into(), commands });
+    }
+    let members = members(plan);
+    let layout = NodeLayout::new(NODE_BASE);
+    let binary = match &args.server_binary {
+        Some(path) => layout.bin().join(path.file_name().unwrap_or_default()),
+        None => {
+            let package = cached(dirs, &request).and_then(|packages| packages.into_iter().next());
+            let root = package.map_or_else(|| PathBuf::from("PACKAGE"), |found| found.node_root);
+            root.join(store.package().binary)
+        }
+    };
+    for member in &members {
+        let start = store.service(member, &members, &binary, &layout).start();
+        steps.push(Step {
+            what: format!("{} on {}", start.purpose, member.name),
+            commands: vec![start.script],
+        });
+    }
+    steps.extend(fault_steps(plan, store, &members, &layout.run())?);
+    Ok(steps)
+}
+
+/// Every fault with its commands; who leads is known only then, so a leader is shown as the first.
+fn fault_steps(
+    plan: &Plan,
+    store: Store,
+    members: &[Member],
+    node_run_dir: &Path,
+) -> Result<Vec<Step>, Failure> {
+    let endpoints: Vec<Endpoint> = members
+        .iter()
+        .map(|member| {
+            Ok(Endpoint {
+                ssh: SshTarget {
+                    name: member.name.clone(),
+                    host: member.address.clone(),
+                    port: SSH_PORT,
+                    user: "root".into(),
+                    identity_file: None,
+                    known_hosts_file: None,
+                },
+                address: member
+                    .address
+                    .parse()
+                    .context("a node's address")
+                    .map_err(Failure::internal)?,
+                probe_port: store.peer_port(),
+            })
+        })
+        .collect::<Result<_, Failure>>()?;
+    let deadline_s = plan.nemesis_interval_ms.div_ceil(1000) + DEADLINE_MARGIN_S;
+    let mut steps = Vec::new();
+    for (planned, id) in plan.schedule.iter().zip(1..) {
+        let sides = resolve(planned, Some(NodeId(0))).map_err(Failure::internal)?;
+        let tag = FaultTag::new(UNKNOWN_RUN, id).map_err(Failure::internal)?;
+        let nodes = partition_commands(&endpoints, node_run_dir, &tag, &sides, deadline_s)
+            .map_err(Failure::internal)?;
+        for node in nodes {
+            let commands = node.in_order().map(|command| command.script.clone()).to_vec();
+            steps.push(Step { what: format!("fault {id} on {}", node.ssh.name), commands });
+        }
+    }
+    Ok(steps)
+}
+
+/// The servers at the addresses that a lab prefers.
+fn members(plan: &Plan) -> Vec<Member> {
+    plan.nodes
+        .iter()
+        .zip(0..)
+        .map(|(name, index)| Member {
+            id: NodeId(index),
+            name: name.clone(),
+            address: format!("10.213.0.{}", index + 1),
+        })
+        .collect()
+}

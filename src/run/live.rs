@@ -1,0 +1,85 @@
+//! What is known of the run while it goes on: for the live line, and for whoever waits for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use locktest_history::{Event, Function, Phase, Record};
+use tokio::sync::watch;
+
+use crate::terminal::Terminal;
+
+const REFRESH: Duration = Duration::from_millis(250);
+
+/// Counts over the records so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Acquires granted.
+    pub acquires_ok: u64,
+    /// Acquires refused.
+    pub acquires_denied: u64,
+    /// Acquires of unknown outcome.
+    pub acquires_unknown: u64,
+}
+
+impl Counts {
+    /// Takes a record into account.
+    pub fn add(&mut self, record: &Record) {
+        let Record::Event(Event { function: Function::Acquire, phase, .. }) = record else {
+            return;
+        };
+        match phase {
+            Phase::Invoke => {}
+            Phase::Ok => self.acquires_ok += 1,
+            Phase::Fail => self.acquires_denied += 1,
+            Phase::Info => self.acquires_unknown += 1,
+        }
+    }
+}
+
+/// Refreshes the live line until it is dropped.
+pub struct LiveLine {
+    fault: Arc<Mutex<Option<String>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl LiveLine {
+    /// Shows `counts`, and the time against `limit`.
+    pub fn start(
+        terminal: &Terminal,
+        counts: watch::Receiver<Counts>,
+        limit: Duration,
+    ) -> LiveLine {
+        let fault = Arc::new(Mutex::new(None::<String>));
+        let (shown, terminal) = (fault.clone(), terminal.clone());
+        let begin = std::time::Instant::now();
+        let task = tokio::spawn(async move {
+            let mut tick = tokio::time::interval(REFRESH);
+            loop {
+                tick.tick().await;
+                let now = *counts.borrow();
+                let fault = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                terminal.live(&format!(
+                    "{:.0} of {:.0} s   acquired {}   denied {}   unknown {}   {}",
+                    begin.elapsed().as_secs_f64(),
+                    limit.as_secs_f64(),
+                    now.acquires_ok,
+                    now.acquires_denied,
+                    now.acquires_unknown,
+                    fault.as_deref().unwrap_or("quiet"),
+                ));
+            }
+        });
+        LiveLine { fault, task }
+    }
+
+    /// Names what is in force, or nothing.
+    pub fn set_fault(&self, fault: Option<String>) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+}
+
+impl Drop for LiveLine {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

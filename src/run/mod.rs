@@ -1,0 +1,248 @@
+//! `locktest run`: plan, cluster, clients and nemesis, verdict.
+
+mod conclude;
+mod faults;
+mod live;
+mod prober;
+mod recording;
+mod session;
+mod stop;
+mod target;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow};
+use locktest_analyzer::Verdict;
+use locktest_cluster::{Store, binary_version};
+use locktest_history::{Run, RunDir};
+use locktest_lab::packages::{PackageRequest, cached};
+use locktest_lab::{LabDirs, Subnet, down_id};
+use locktest_workloads::clock::RunClock;
+use locktest_workloads::sim::SimBug;
+
+pub use conclude::conclude;
+use session::{Ended, Session, find_servers};
+use stop::Stop;
+
+use crate::cli::{RunArgs, SimBugChoice};
+use crate::commands::{heal_open, parse_subnet, runtime};
+use crate::exit::{Exit, Failure};
+use crate::terminal::Terminal;
+use crate::{dry_run, plan};
+
+/// The version of a backend that is part of locktest.
+const BUILT_IN: &str = "built-in";
+
+/// Runs a test to its verdict.
+pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let dirs = LabDirs::from_env();
+    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let store = Store::of(args.backend);
+    let subnet = args.lab_subnet.as_deref().map(parse_subnet).transpose()?;
+    // Before anything else is looked at: a wrong flag is wrong also for those who may not run a
+    // lab.
+    plan::plan(args, seed, String::new()).map_err(Failure::usage)?;
+    let runtime = runtime()?;
+    if args.dry_run {
+        let version = runtime.block_on(expected_version(args, store, &dirs))?;
+        let plan = plan::plan(args, seed, version).map_err(Failure::usage)?;
+        let text = dry_run::render(args, &plan, &dirs)?;
+        terminal.print(&text).context("cannot print the plan").map_err(Failure::set_up)?;
+        return Ok(Exit::Ok);
+    }
+    if store.is_some() {
+        locktest_lab::preflight().map_err(Failure::set_up)?;
+    }
+    let (ended, run_dir) =
+        runtime.block_on(supervise(args, seed, store, subnet, dirs, terminal))?;
+    let history =
+        run_dir.read_history().context("cannot read the history").map_err(Failure::internal)?;
+    let (verdict, problem) = conclude(&run_dir, &history, args.wants_json(), terminal)?;
+    if let Some(problem) = problem {
+        terminal.warning(problem);
+    }
+    exit_code(args, &ended, &verdict)
+}
+
+/// The version that a run would find, as far as that is known without fetching anything.
+async fn expected_version(
+    args: &RunArgs,
+    store: Option<Store>,
+    dirs: &LabDirs,
+) -> Result<String, Failure> {
+    let Some(store) = store else { return Ok(BUILT_IN.into()) };
+    if let Some(path) = &args.server_binary {
+        return binary_version(store, path).await.map_err(Failure::set_up);
+    }
+    let cached = cached(dirs, &package_request(store));
+    let version = cached.and_then(|packages| Some(upstream(&packages.first()?.version)));
+    Ok(version.unwrap_or_else(|| store.package().version.into()))
+}
+
+/// The package that holds a store's server.
+pub fn package_request(store: Store) -> PackageRequest {
+    let package = store.package();
+    PackageRequest { suite: package.suite.into(), packages: vec![package.name.into()] }
+}
+
+/// The upstream part of a Debian version: `1.8.7` of `1:1.8.7+dfsg1-2+deb11u1`.
+fn upstream(version: &str) -> String {
+    let version = version.split_once(':').map_or(version, |(_epoch, rest)| rest);
+    let end = version.find(['-', '+', '~']).unwrap_or(version.len());
+    version[..end].to_owned()
+}
+
+/// Runs the session in a task of its own, so that a panic in it is an end like any other: the
+/// faults are undone from the journal and the lab is removed.
+async fn supervise(
+    args: &RunArgs,
+    seed: u64,
+    store: Option<Store>,
+    subnet: Option<Subnet>,
+    dirs: LabDirs,
+    terminal: &Terminal,
+) -> Result<(Ended, RunDir), Failure> {
+    let stop = Stop::on_signals().context("cannot listen for signals").map_err(Failure::set_up)?;
+    let servers = match store {
+        Some(store) => Some((
+            store,
+            find_servers(store, args.server_binary.as_ref(), &dirs, terminal)
+                .await
+                .map_err(Failure::set_up)?,
+        )),
+        None => None,
+    };
+    let version = servers.as_ref().map_or(BUILT_IN, |(_, (_, version))| version);
+    let plan = plan::plan(args, seed, version.into()).map_err(Failure::usage)?;
+    let clock = RunClock::start();
+    let now = SystemTime::now();
+    let id = format!("{:06x}", rand::random::<u32>() & 0xff_ffff);
+    // A lab of the run's own has the run's id.
+    let lab = store.map(|_| args.lab.clone().unwrap_or_else(|| id.clone()));
+    let own_lab = lab.clone().filter(|_| args.lab.is_none());
+    let run = Run {
+        id: id.clone(),
+        started_at_unix_s: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        origin_monotonic_ns: clock.origin_monotonic_ns(),
+        command: format!("locktest {} --seed {seed}", args.given),
+        lab,
+        plan,
+    };
+    let time = humantime::format_rfc3339_seconds(now).to_string().replace([':', '-'], "");
+    let name = format!("{time}-{}-{}-{seed}", args.backend, args.nemesis.name());
+    let run_dir = RunDir::create(&args.store, &name)
+        .context("cannot make a run directory")
+        .map_err(Failure::set_up)?;
+    terminal.step(announcement(&run, args, &run_dir));
+    let session = Session {
+        run,
+        clock,
+        run_dir: run_dir.clone(),
+        dirs: dirs.clone(),
+        stop,
+        terminal: terminal.clone(),
+        subnet,
+        own_lab: own_lab.is_some(),
+        sim_bug: args.sim_bug.map(|SimBugChoice::DoubleGrant| SimBug::DoubleGrant),
+    };
+    let outcome = tokio::spawn(async move {
+        match servers {
+            Some((store, (binary, _version))) => session.run_on_lab(store, binary).await,
+            None => session.run_on_sim().await,
+        }
+    })
+    .await;
+    terminal.end_live();
+    let failure = match outcome {
+        Ok(Ok(ended)) => return Ok((ended, run_dir)),
+        Ok(Err(failure)) => failure,
+        Err(panic) => {
+            Failure::internal(anyhow!("the run broke off: {panic}; this is a bug in locktest"))
+        }
+    };
+    clean_up(&id, own_lab.as_deref(), &dirs, terminal).await;
+    Err(failure)
+}
+
+/// What an orderly end does itself: for a session that could not.
+async fn clean_up(run_id: &str, own_lab: Option<&str>, dirs: &LabDirs, terminal: &Terminal) {
+    match heal_open(Some(run_id)).await {
+        Ok(report) if report.is_clean() => {}
+        Ok(_) => terminal.warning("a fault may be left behind; run `locktest heal`"),
+        Err(failure) => terminal.warning(failure),
+    }
+    if let Some(id) = own_lab
+        && let Err(error) = down_id(dirs, id).await
+    {
+        terminal.warning(format_args!("{error}; run `locktest lab down --all`"));
+    }
+}
+
+/// A violation outranks all but a fault left behind, which is told beside it.
+fn exit_code(args: &RunArgs, ended: &Ended, verdict: &Verdict) -> Result<Exit, Failure> {
+    if let Some(fault_left) = &ended.fault_left {
+        return Err(Failure { exit: Exit::FaultLeft, error: anyhow!("{fault_left}") });
+    }
+    let exit = Exit::of_verdict(verdict, args.fail_on.is_some());
+    if exit == Exit::Violation {
+        return Ok(exit);
+    }
+    if ended.interrupted {
+        return Ok(Exit::Interrupted);
+    }
+    let asked_for_faults = !verdict.faults.is_empty() || !verdict.faults_skipped.is_empty();
+    if asked_for_faults && !verdict.faults.iter().any(|fault| fault.bit) {
+        return Err(Failure::set_up(anyhow!("no fault took effect; see the warnings above")));
+    }
+    Ok(exit)
+}
+
+fn announcement(run: &Run, args: &RunArgs, run_dir: &RunDir) -> String {
+    let plan = &run.plan;
+    let faults = match plan.schedule.len() {
+        0 => "none".to_owned(),
+        _ => format!(
+            "{} every {}",
+            args.nemesis.name(),
+            humantime::format_duration(2 * Duration::from_millis(plan.nemesis_interval_ms))
+        ),
+    };
+    format!(
+        "run {id}: {backend} {version}, recipe {recipe}\n  \
+         nodes     {nodes}\n  \
+         clients   {clients} on {keys} {locks}, lease {ttl} ms\n  \
+         faults    {faults}\n  \
+         time      {time}\n  \
+         seed      {seed}\n  \
+         directory {directory}",
+        id = run.id,
+        backend = plan.backend,
+        version = plan.version,
+        recipe = plan.recipe,
+        nodes = plan.nodes.join(" "),
+        clients = plan.client_seeds.len(),
+        keys = plan.keys.len(),
+        locks = if plan.keys.len() == 1 { "lock" } else { "locks" },
+        ttl = plan.lease_ttl_ms,
+        time = humantime::format_duration(Duration::from_millis(plan.time_limit_ms)),
+        seed = plan.seed,
+        directory = run_dir.path().display(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::upstream;
+
+    #[test]
+    fn the_upstream_version_is_what_stands_before_debians_own_part() {
+        for (debian, expected) in [
+            ("1.8.7+dfsg1-2+deb11u1", "1.8.7"),
+            ("3.4.23-4+b5", "3.4.23"),
+            ("5:7.0.15-1~deb12u5", "7.0.15"),
+            ("3.4", "3.4"),
+        ] {
+            assert_eq!(upstream(debian), expected);
+        }
+    }
+}

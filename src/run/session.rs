@@ -1,0 +1,386 @@
+//! One run from its cluster to the last record of its history.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use futures_util::future::join_all;
+use locktest_cluster::{
+    AuditLog, Cluster, Member, NodeLayout, SshCluster, SshTarget, Store, upload_binary,
+};
+use locktest_history::{ClientId, Milestone, NodeId, Record, Run, RunDir};
+use locktest_lab::packages::obtain;
+use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, Subnet};
+use locktest_nemesis::{Endpoint, Nemesis, NemesisSetting};
+use locktest_workloads::ClientConfig;
+use locktest_workloads::clock::RunClock;
+use locktest_workloads::fleet::Fleet;
+use locktest_workloads::sim::{SimBug, SimServer};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::faults::{Injection, RECOVERY_LIMIT};
+use super::live::LiveLine;
+use super::prober::Prober;
+use super::recording::Recording;
+use super::stop::Stop;
+use super::target::Target;
+use crate::commands::ssh_target;
+use crate::exit::Failure;
+use crate::terminal::Terminal;
+
+/// How long a cluster may take to answer its first write.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often the clients are looked after.
+const CLIENT_CHECK: Duration = Duration::from_secs(1);
+
+/// How a session ended.
+pub struct Ended {
+    /// Whether a signal cut it short.
+    pub interrupted: bool,
+    /// What stands in the way of saying that no fault is left.
+    pub fault_left: Option<String>,
+}
+
+/// Where the servers of the run come from.
+#[derive(Clone, Debug)]
+pub enum Binary {
+    /// A path that every node of a lab has: a package's.
+    OnNodes(PathBuf),
+    /// A path on the control node: the user's.
+    Upload(PathBuf),
+}
+
+/// One run, with everything that outlives its cluster.
+pub struct Session {
+    pub run: Run,
+    pub clock: RunClock,
+    pub run_dir: RunDir,
+    pub dirs: LabDirs,
+    pub stop: Stop,
+    pub terminal: Terminal,
+    /// The addresses of a lab of the run's own.
+    pub subnet: Option<Subnet>,
+    /// Whether the lab is the run's own, to be raised and removed.
+    pub own_lab: bool,
+    pub sim_bug: Option<SimBug>,
+}
+
+/// A lab with a running cluster in it.
+struct Raised {
+    lab: Lab,
+    ssh: Arc<SshCluster>,
+    cluster: Arc<Cluster>,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Session {
+    /// Runs against real servers.
+    pub async fn run_on_lab(self, store: Store, binary: Binary) -> Result<Ended, Failure> {
+        let raised = self.raise(store, binary).await.map_err(Failure::set_up)?;
+        let setting = NemesisSetting {
+            run_id: self.run.id.clone(),
+            lab_id: self.run.lab.clone(),
+            endpoints: raised.endpoints.clone(),
+            node_run_dir: NodeLayout::new(NODE_BASE).run(),
+            journal: self.run_dir.fault_journal(),
+            state_dir: self.dirs.state.clone(),
+        };
+        let clock = self.clock;
+        let nemesis = Nemesis::new(setting, raised.ssh.clone(), Arc::new(move || clock.now_ns()))
+            .context("cannot start the undo journal")
+            .map_err(Failure::set_up)?;
+        let target = Target::Cluster(raised.cluster.clone());
+        let client = |index| {
+            let mut command = raised.lab.client_command(index, &own_binary()?);
+            command.arg("client");
+            Ok(command)
+        };
+        let (interrupted, left) = self
+            .record(&target, client, Some((&nemesis, &raised.cluster)))
+            .await
+            .map_err(Failure::internal)?;
+        self.fetch_logs(&raised).await;
+        let removed = self.dismantle(raised).await;
+        let mut fault_left = left.filter(|_| !self.own_lab || removed.is_err());
+        if let Some(left) = &mut fault_left {
+            left.push_str("; to undo it by hand: locktest heal");
+        }
+        removed.map_err(Failure::set_up)?;
+        Ok(Ended { interrupted, fault_left })
+    }
+
+    /// Runs against the sim.
+    pub async fn run_on_sim(self) -> Result<Ended, Failure> {
+        let sim = SimServer::start(self.sim_bug)
+            .await
+            .context("cannot start the sim")
+            .map_err(Failure::set_up)?;
+        let client = |_index| {
+            let mut command = Command::new(own_binary()?);
+            command.arg("client");
+            Ok(command)
+        };
+        let (interrupted, _) = self
+            .record(&Target::Sim(Arc::new(sim)), client, None)
+            .await
+            .map_err(Failure::internal)?;
+        Ok(Ended { interrupted, fault_left: None })
+    }
+
+    async fn raise(&self, store: Store, binary: Binary) -> Result<Raised> {
+        let plan = &self.run.plan;
+        let (servers, clients) = (plan.nodes.len(), plan.client_seeds.len());
+        let lab_id = self.run.lab.as_deref().context("the run has no lab")?;
+        let lab = if self.own_lab {
+            let spec = LabSpec {
+                id: Some(lab_id.to_owned()),
+                servers: u16::try_from(servers)?,
+                clients: u16::try_from(clients)?,
+                subnet: self.subnet,
+            };
+            Lab::up(&self.dirs, &spec).await.context("cannot raise a lab")?
+        } else {
+            Lab::open(&self.dirs, lab_id)?
+        };
+        let (has_servers, has_clients) = (lab.nodes().len(), lab.client_addresses().len());
+        ensure!(
+            has_servers >= servers && has_clients >= clients,
+            "lab {lab_id} has {has_servers} servers and {has_clients} clients; the run needs {servers} and {clients}"
+        );
+        self.terminal.detail(format_args!("lab {lab_id} is up at {}", lab.subnet()));
+
+        let nodes = &lab.nodes()[..servers];
+        let targets: Vec<SshTarget> = nodes.iter().map(ssh_target).collect();
+        let clock = self.clock;
+        let audit = AuditLog::open(&self.run_dir.audit_log(), Arc::new(move || clock.now_ns()))
+            .context("cannot start the audit log")?;
+        let ssh = Arc::new(SshCluster::new(&targets, &lab.ssh_control_dir(), audit));
+        let members: Vec<Member> = nodes
+            .iter()
+            .zip(0..)
+            .map(|(node, index)| Member {
+                id: NodeId(index),
+                name: node.name.clone(),
+                address: node.address.to_string(),
+            })
+            .collect();
+        let endpoints = nodes
+            .iter()
+            .zip(targets)
+            .map(|(node, ssh)| Endpoint {
+                ssh,
+                address: node.address,
+                probe_port: store.peer_port(),
+            })
+            .collect();
+        let layout = NodeLayout::new(NODE_BASE);
+        let path = match binary {
+            Binary::OnNodes(path) => path,
+            Binary::Upload(path) => upload_binary(&ssh, &members, &path, &layout).await?,
+        };
+        let cluster = Arc::new(Cluster::new(store, members, &path, &layout, ssh.clone())?);
+        if !self.own_lab {
+            cluster.reset().await.context("cannot clear the lab of an earlier run")?;
+        }
+        cluster.start().await?;
+        tokio::select! {
+            ready = cluster.wait_ready(READY_LIMIT) => ready?,
+            () = self.stop.requested() => {}
+        }
+        Ok(Raised { lab, ssh, cluster, endpoints })
+    }
+
+    /// Runs the clients and the nemesis, and records. Tells whether a signal cut it short, and
+    /// which faults could not be undone.
+    async fn record(
+        &self,
+        target: &Target,
+        client: impl Fn(usize) -> Result<Command>,
+        nemesis: Option<(&Nemesis<SshCluster>, &Arc<Cluster>)>,
+    ) -> Result<(bool, Option<String>)> {
+        let plan = &self.run.plan;
+        let recording = Recording::start(self.run_dir.begin(&self.run)?);
+        self.milestone(&recording, Milestone::ClusterReady).await?;
+        self.terminal.step(format_args!("{:>6.2} s  the cluster answers writes", self.now_s()));
+        let limit = Duration::from_millis(plan.time_limit_ms);
+        let end = Instant::now() + limit;
+        let prober = Prober::start(target, self.clock, &recording.sender());
+        let fleet = self.start_fleet(target, client, &recording)?;
+        let live = LiveLine::start(&self.terminal, recording.counts(), limit);
+
+        let mut left = Vec::new();
+        let workload = async {
+            match nemesis.filter(|_| !plan.schedule.is_empty()) {
+                Some((nemesis, cluster)) => {
+                    let injection = Injection {
+                        plan,
+                        nemesis,
+                        cluster,
+                        clock: self.clock,
+                        recording: &recording,
+                        prober: &prober,
+                        live: &live,
+                        stop: &self.stop,
+                        terminal: &self.terminal,
+                    };
+                    left = injection.run(end).await?;
+                    // A fault in force is undone before this; only then may the wait below begin.
+                }
+                None => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(end) => {}
+                        () = self.stop.requested() => {}
+                        () = all_ended(&fleet) => {}
+                    }
+                }
+            }
+            anyhow::Ok(())
+        };
+        workload.await?;
+        let interrupted = self.stop.is_requested();
+        if interrupted {
+            self.terminal.step("interrupted: stopping in order");
+            self.milestone(&recording, Milestone::Interrupted).await?;
+        } else {
+            self.milestone(&recording, Milestone::TimeUp).await?;
+            if nemesis.is_some() && !plan.schedule.is_empty() {
+                self.wait_for_recovery(&prober, &recording).await;
+            }
+        }
+        let clients_ended = !fleet.is_running();
+        fleet.stop().await;
+        drop((prober, live));
+        self.terminal.end_live();
+        self.milestone(&recording, Milestone::End).await?;
+        recording.finish().await?;
+        ensure!(
+            !clients_ended,
+            "every client ended before its time; their words are in {}",
+            self.run_dir.logs().display()
+        );
+        Ok((interrupted, (!left.is_empty()).then(|| left.join("; "))))
+    }
+
+    /// After the last fault the clients go on until every server answers and a lock was granted
+    /// again, so that the recovery is part of the history.
+    async fn wait_for_recovery(&self, prober: &Prober, recording: &Recording) {
+        let since_ns = self.clock.now_ns();
+        let mut counts = recording.counts();
+        let granted = counts.borrow().acquires_ok;
+        let recovered = async {
+            prober.all_answered_since(since_ns).await;
+            // An error means that the recording has ended, and with it what is waited for.
+            let _ = counts.wait_for(|counts| counts.acquires_ok > granted).await;
+        };
+        tokio::select! {
+            result = timeout(RECOVERY_LIMIT, recovered) => {
+                if result.is_err() {
+                    self.terminal.warning(format_args!(
+                        "the servers had not recovered {} s after the last fault",
+                        RECOVERY_LIMIT.as_secs()
+                    ));
+                }
+            }
+            () = self.stop.requested() => {}
+        }
+    }
+
+    fn start_fleet(
+        &self,
+        target: &Target,
+        client: impl Fn(usize) -> Result<Command>,
+        recording: &Recording,
+    ) -> Result<Fleet> {
+        let servers = target.client_addresses();
+        let mut clients = Vec::new();
+        for index in 0..self.run.plan.client_seeds.len() {
+            let id = ClientId(u32::try_from(index)?);
+            let log = self.run_dir.logs().join(format!("{id}.log"));
+            let log =
+                File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
+            let mut command = client(index)?;
+            command.stderr(log);
+            let config = ClientConfig {
+                client: id,
+                origin_monotonic_ns: self.run.origin_monotonic_ns,
+                servers: servers.clone(),
+                plan: self.run.plan.clone(),
+            };
+            clients.push((command, config));
+        }
+        Ok(Fleet::start(clients, self.clock, &recording.sender())?)
+    }
+
+    async fn fetch_logs(&self, raised: &Raised) {
+        let fetch = raised.cluster.members().iter().map(|member| async move {
+            let path = self.run_dir.logs().join(format!("{}.log", member.name));
+            let log = raised.cluster.log(member.id, None).await.map_err(anyhow::Error::from);
+            if let Err(error) = log.and_then(|text| Ok(std::fs::write(&path, text)?)) {
+                self.terminal.warning(format_args!("no log of {}: {error}", member.name));
+            }
+        });
+        join_all(fetch).await;
+    }
+
+    async fn dismantle(&self, raised: Raised) -> Result<()> {
+        if !self.own_lab {
+            raised.cluster.reset().await.context("cannot stop the servers")?;
+        }
+        raised.ssh.close().await;
+        if self.own_lab {
+            let id = raised.lab.id().to_owned();
+            raised.lab.down().await.with_context(|| {
+                format!("cannot remove lab {id}; to try again: locktest lab down {id}")
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn milestone(&self, recording: &Recording, what: Milestone) -> Result<()> {
+        recording.add(Record::Milestone { time_ns: self.clock.now_ns(), what }).await
+    }
+
+    fn now_s(&self) -> f64 {
+        self.clock.now_ns() as f64 / 1e9
+    }
+}
+
+/// Finds the servers of the run: the user's binary, or a package from the cache or the mirror.
+/// Returns also their version.
+pub async fn find_servers(
+    store: Store,
+    named: Option<&PathBuf>,
+    dirs: &LabDirs,
+    terminal: &Terminal,
+) -> Result<(Binary, String)> {
+    if let Some(path) = named {
+        let version = locktest_cluster::binary_version(store, path).await?;
+        return Ok((Binary::Upload(path.clone()), version));
+    }
+    let request = super::package_request(store);
+    if locktest_lab::packages::cached(dirs, &request).is_none() {
+        terminal.step(format_args!(
+            "fetching {} from the distribution's {} suite",
+            store.package().name,
+            store.package().suite
+        ));
+    }
+    let obtained = obtain(dirs, &request).await?;
+    let package = obtained.first().ok_or_else(|| anyhow!("no package was obtained"))?;
+    let binary = Binary::OnNodes(package.node_root.join(store.package().binary));
+    Ok((binary, super::upstream(&package.version)))
+}
+
+fn own_binary() -> Result<PathBuf> {
+    std::env::current_exe().context("cannot find locktest's own binary")
+}
+
+async fn all_ended(fleet: &Fleet) {
+    while fleet.is_running() {
+        sleep(CLIENT_CHECK).await;
+    }
+}

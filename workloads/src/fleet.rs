@@ -1,0 +1,209 @@
+//! The control node's side of the clients: starts them, takes their events, serves the protected
+//! resource, and stops them.
+
+use std::io;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use locktest_history::{
+    ClientExit, ClientId, Detail, Event, ExitCause, Function, Outcome, Phase, Record,
+};
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::clock::RunClock;
+use crate::protocol::{ClientConfig, ToClient};
+use crate::resource::ProtectedResources;
+
+/// A client that was asked to stop may take this long to release what it holds.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// A line longer than this is no event.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// Why a client could not be started.
+#[derive(Debug, Error)]
+#[error("cannot start client {client}: {error}")]
+pub struct StartError {
+    /// Which.
+    pub client: ClientId,
+    /// What the operating system says.
+    pub error: io::Error,
+}
+
+/// The running clients of one run.
+pub struct Fleet {
+    clients: Vec<Running>,
+}
+
+struct Running {
+    process_id: Option<u32>,
+    /// Words for the client's standard input; closing it tells the client that we are gone.
+    words: mpsc::UnboundedSender<ToClient>,
+    task: JoinHandle<()>,
+}
+
+impl Fleet {
+    /// Starts one process for each command; its configuration goes to its standard input. Their
+    /// records go to `history`.
+    pub fn start(
+        clients: impl IntoIterator<Item = (Command, ClientConfig)>,
+        clock: RunClock,
+        history: &mpsc::Sender<Record>,
+    ) -> Result<Fleet, StartError> {
+        let resources = Arc::new(Mutex::new(ProtectedResources::default()));
+        let mut fleet = Fleet { clients: Vec::new() };
+        for (mut command, config) in clients {
+            let client = config.client;
+            let mut child = command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                // Ctrl-C in a terminal goes to the whole foreground group; only the control node
+                // may act on it.
+                .process_group(0)
+                .kill_on_drop(true)
+                .spawn()
+                .map_err(|error| StartError { client, error })?;
+            let missing = || StartError { client, error: io::Error::other("it has no pipe") };
+            let stdin = child.stdin.take().ok_or_else(missing)?;
+            let stdout = child.stdout.take().ok_or_else(missing)?;
+            let (words, heard) = mpsc::unbounded_channel();
+            let process_id = child.id();
+            let serving = Serving {
+                client,
+                clock,
+                resources: resources.clone(),
+                history: history.clone(),
+                words: words.downgrade(),
+            };
+            tokio::spawn(speak(stdin, config, heard));
+            let task = tokio::spawn(serving.run(child, stdout));
+            fleet.clients.push(Running { process_id, words, task });
+        }
+        Ok(fleet)
+    }
+
+    /// The process id of each client that was started.
+    pub fn process_ids(&self) -> Vec<Option<u32>> {
+        self.clients.iter().map(|client| client.process_id).collect()
+    }
+
+    /// Whether some client still runs.
+    pub fn is_running(&self) -> bool {
+        self.clients.iter().any(|client| !client.task.is_finished())
+    }
+
+    /// Asks every client to release what it holds and to end; kills those that do not in time.
+    pub async fn stop(self) {
+        for client in &self.clients {
+            // A client that has ended hears nothing and need not.
+            let _ = client.words.send(ToClient::Stop);
+        }
+        let deadline = tokio::time::Instant::now() + STOP_LIMIT;
+        for client in self.clients {
+            let mut task = client.task;
+            let remaining = deadline.saturating_duration_since(tokio::time::Instant::now());
+            if timeout(remaining, &mut task).await.is_err() {
+                // Dropping the task drops the child, which kills it.
+                task.abort();
+                let _ = task.await;
+            }
+        }
+    }
+}
+
+/// Writes the configuration and then every word to a client's standard input.
+async fn speak(
+    mut stdin: ChildStdin,
+    config: ClientConfig,
+    mut heard: mpsc::UnboundedReceiver<ToClient>,
+) -> io::Result<()> {
+    let mut line = serde_json::to_vec(&config)?;
+    line.push(b'\n');
+    stdin.write_all(&line).await?;
+    while let Some(word) = heard.recv().await {
+        let mut line = serde_json::to_vec(&word)?;
+        line.push(b'\n');
+        stdin.write_all(&line).await?;
+    }
+    Ok(())
+}
+
+struct Serving {
+    client: ClientId,
+    clock: RunClock,
+    resources: Arc<Mutex<ProtectedResources>>,
+    history: mpsc::Sender<Record>,
+    words: mpsc::WeakUnboundedSender<ToClient>,
+}
+
+impl Serving {
+    async fn run(self, mut child: Child, stdout: ChildStdout) {
+        let mut lines = BufReader::with_capacity(LONGEST_LINE, stdout).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            // A line that is not an event can only be the torn last one of a killed client.
+            let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+            let answer = self.serve(&event);
+            if self.history.send(Record::Event(event)).await.is_err() {
+                break;
+            }
+            if let Some(completion) = answer
+                && self.history.send(Record::Event(completion)).await.is_err()
+            {
+                break;
+            }
+        }
+        let cause = match child.wait().await {
+            Ok(status) => exit_cause(status),
+            Err(_) => ExitCause::Failed(-1),
+        };
+        let exit = ClientExit { time_ns: self.clock.now_ns(), client: self.client, cause };
+        let _ = self.history.send(Record::ClientExit(exit)).await;
+    }
+
+    /// Serves an access to the protected resource; its completion is stamped here, by the owner of
+    /// the resource, within the lock that orders the accesses.
+    fn serve(&self, event: &Event) -> Option<Event> {
+        let Detail::Access { resource, token, value } = event.detail else { return None };
+        if event.phase != Phase::Invoke
+            || !matches!(event.function, Function::Read | Function::Write)
+        {
+            return None;
+        }
+        let (answer, time_ns) = {
+            let mut resources =
+                self.resources.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let answer = resources.access(event.key, resource, event.function, token, value);
+            (answer, self.clock.now_ns())
+        };
+        if let Some(words) = self.words.upgrade() {
+            let _ = words.send(ToClient::Access {
+                op: event.op,
+                accepted: answer.accepted,
+                value: answer.value,
+            });
+        }
+        let outcome = if answer.accepted { Outcome::Ok } else { Outcome::Fail };
+        Some(Event {
+            time_ns,
+            phase: outcome.into(),
+            detail: Detail::Access { resource, token, value: answer.value },
+            ..event.clone()
+        })
+    }
+}
+
+fn exit_cause(status: std::process::ExitStatus) -> ExitCause {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(0), _) => ExitCause::Finished,
+        (Some(code), _) => ExitCause::Failed(code),
+        (None, Some(signal)) => ExitCause::Killed(signal),
+        (None, None) => ExitCause::Failed(-1),
+    }
+}

@@ -1,0 +1,375 @@
+//! The workload `mutex`: acquire, hold for a random time, release; again and again.
+//!
+//! Inside the critical section the owner reads both copies of the protected resource, holds, and
+//! writes both. Every choice comes from the client's seed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::io::Write;
+use std::time::Duration;
+
+use locktest_history::{
+    Detail, Function, HolderPolicy, KeyId, NodeId, Outcome, Plan, Resource, Token,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+use crate::recipes::{CallError, Entry, Grant, Lease, Recipe, Renewal, bounded};
+use crate::recorder::{Owner, Recorder};
+
+/// A pause after an attempt that was not granted, so that a store that answers errors at once is
+/// not flooded.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
+
+/// A pause before a renewal is tried again at another server.
+const PAUSE_BEFORE_RENEWING_AGAIN: Duration = Duration::from_millis(50);
+
+/// A client's requests to the control node for the protected resource, by operation.
+/// `None` once the control node is gone and nobody will answer.
+pub(crate) type PendingAccesses = RefCell<Option<HashMap<u64, oneshot::Sender<(bool, u64)>>>>;
+
+/// One client's loop over a recipe.
+pub(crate) struct MutexClient<'a, R, W> {
+    pub(crate) recipe: R,
+    pub(crate) plan: &'a Plan,
+    pub(crate) recorder: &'a Recorder<W>,
+    pub(crate) accesses: &'a PendingAccesses,
+    pub(crate) stopping: &'a Cell<bool>,
+    pub(crate) stop: &'a tokio::sync::Notify,
+    /// The server that is spoken to; the next one after each failure.
+    pub(crate) server: Cell<usize>,
+}
+
+/// How one hold is to be spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HoldPlan {
+    length: Duration,
+    renew: bool,
+}
+
+/// A lease and when the request was sent that last extended it.
+struct LiveLease<Id> {
+    lease: Lease<Id>,
+    start_ns: Cell<u64>,
+}
+
+impl<Id> LiveLease<Id> {
+    fn detail(&self, revision: Option<u64>, session_ns: u64, wait_ns: u64) -> Detail {
+        Detail::Lease {
+            lease_start_ns: self.start_ns.get(),
+            lease_ttl_ms: self.lease.ttl_ms,
+            revision,
+            session_ns,
+            wait_ns,
+        }
+    }
+
+    fn deadline_ns(&self) -> u64 {
+        self.start_ns.get() + self.lease.ttl_ms * 1_000_000
+    }
+}
+
+/// Why the critical section ended.
+enum HoldEnd {
+    /// The time was over.
+    Done,
+    /// The client noticed that it no longer holds.
+    Lost(String),
+}
+
+impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
+    /// Runs until the control node says stop, or goes away.
+    pub(crate) async fn run(&self, seed: u64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut attempt = 0;
+        while !self.is_over() {
+            attempt += 1;
+            let key = KeyId(rng.random_range(0..self.plan.keys.len()) as u32);
+            let hold = plan_hold(&mut rng, self.plan);
+            if !self.attempt(Owner { attempt, key }, hold).await && !self.is_over() {
+                self.rotate();
+                sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopping.get() || self.recorder.is_closed()
+    }
+
+    fn rotate(&self) {
+        self.server.set((self.server.get() + 1) % self.plan.nodes.len().max(1));
+    }
+
+    fn node(&self) -> Option<NodeId> {
+        u16::try_from(self.server.get()).ok().map(NodeId)
+    }
+
+    fn op_timeout(&self) -> Duration {
+        Duration::from_millis(self.plan.op_timeout_ms)
+    }
+
+    /// Ends early when the control node says stop.
+    async fn until_stop<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        if self.stopping.get() {
+            return None;
+        }
+        tokio::select! {
+            result = work => Some(result),
+            () = self.stop.notified() => None,
+        }
+    }
+
+    /// One acquire, and all that follows from it. Tells whether the lock was granted.
+    async fn attempt(&self, owner: Owner, hold: HoldPlan) -> bool {
+        let key = &self.plan.keys[owner.key.0 as usize];
+        let acquire = self.recorder.invoke(owner, Function::Acquire, self.node(), Detail::None);
+        let give_up = Instant::now() + Duration::from_millis(self.plan.acquire_timeout_ms);
+
+        let start_ns = self.recorder.now_ns();
+        let opened = bounded(self.op_timeout(), self.recipe.open(self.server.get())).await;
+        let live = match opened {
+            Ok(lease) => LiveLease { lease, start_ns: Cell::new(start_ns) },
+            Err(error) => {
+                // The lock itself was never asked for. A lease that may have been made holds
+                // nothing, and expires.
+                let reason = Detail::Reason(format!("no lease: {error}"));
+                self.recorder.complete(acquire, Outcome::Fail, self.node(), reason);
+                return false;
+            }
+        };
+        let session_ns = self.recorder.now_ns() - start_ns;
+
+        let asking = bounded(
+            give_up.saturating_duration_since(Instant::now()),
+            self.recipe.lock(self.server.get(), &live.lease.id, key, give_up),
+        );
+        let answer = if self.plan.renew_while_waiting {
+            self.until_stop(self.with_renewals(owner, &live, asking)).await
+        } else {
+            self.until_stop(async { Ok(asking.await) }).await
+        };
+        let failure = match answer {
+            Some(Ok(Ok(grant))) => {
+                let wait_ns = grant.waited.as_nanos() as u64;
+                let detail = live.detail(grant.revision, session_ns, wait_ns);
+                self.recorder.complete(acquire, Outcome::Ok, self.node(), detail);
+                self.hold_and_release(owner, &live, &grant, hold).await;
+                return true;
+            }
+            Some(Ok(Err(error))) => error,
+            Some(Err(lost)) => CallError::Unknown(format!("gave up waiting: {lost}")),
+            None => CallError::Unknown("gave up waiting: the run is over".into()),
+        };
+        let (outcome, reason) = outcome_of(&failure);
+        self.recorder.complete(acquire, outcome, self.node(), reason);
+        self.release_what_may_be_left(owner, &live).await;
+        false
+    }
+
+    async fn hold_and_release(
+        &self,
+        owner: Owner,
+        live: &LiveLease<R::LeaseId>,
+        grant: &Grant,
+        hold: HoldPlan,
+    ) {
+        let section = self.critical_section(owner, live, grant, hold);
+        let end = if hold.renew {
+            match self.with_renewals(owner, live, section).await {
+                Ok(end) => end,
+                Err(lost) => HoldEnd::Lost(lost),
+            }
+        } else {
+            section.await
+        };
+        if let HoldEnd::Lost(reason) = end {
+            self.recorder.lost(owner, reason);
+            self.release_what_may_be_left(owner, live).await;
+            return;
+        }
+        let key = &self.plan.keys[owner.key.0 as usize];
+        let release = self.recorder.invoke(owner, Function::Release, self.node(), Detail::None);
+        let unlock = self.recipe.unlock(self.server.get(), &live.lease.id, key, grant);
+        let result = bounded(self.op_timeout(), unlock).await;
+        let failed = result.is_err();
+        self.complete(release, result.map(|()| Detail::None));
+        if failed {
+            self.rotate();
+            self.release_what_may_be_left(owner, live).await;
+        } else {
+            // The lock is free; the lease that is left over holds nothing, but costs the store
+            // memory until it expires.
+            let revoke = self.recipe.revoke(self.server.get(), &live.lease.id);
+            let _ = bounded(self.op_timeout(), revoke).await;
+        }
+    }
+
+    /// Ends the lease of an attempt that may hold or wait without its owner knowing: an orphan
+    /// would block the lock until it expires.
+    async fn release_what_may_be_left(&self, owner: Owner, live: &LiveLease<R::LeaseId>) {
+        let release = self.recorder.invoke(owner, Function::Release, self.node(), Detail::None);
+        let revoke = self.recipe.revoke(self.server.get(), &live.lease.id);
+        let result = bounded(self.op_timeout(), revoke).await;
+        self.complete(release, result.map(|()| Detail::None));
+    }
+
+    async fn critical_section(
+        &self,
+        owner: Owner,
+        live: &LiveLease<R::LeaseId>,
+        grant: &Grant,
+        hold: HoldPlan,
+    ) -> HoldEnd {
+        let token = match self.validate(owner, live, grant).await {
+            Ok(Entry { ours: true, token, .. }) => token,
+            Ok(_) => return HoldEnd::Lost("the lock's entry is not ours".into()),
+            // Without a token the fenced copy is left alone.
+            Err(_) => None,
+        };
+        let Some(unfenced) = self.read(owner, Resource::Unfenced, token).await else {
+            return HoldEnd::Done;
+        };
+        let fenced = match token {
+            Some(_) => self.read(owner, Resource::Fenced, token).await,
+            None => None,
+        };
+        self.until_stop(sleep(hold.length)).await;
+        let copies = [(Resource::Unfenced, Some(unfenced)), (Resource::Fenced, fenced)];
+        for (resource, value) in copies {
+            let Some(value) = value else { continue };
+            if self.plan.holder == HolderPolicy::Careful
+                && self.recorder.now_ns() >= live.deadline_ns()
+            {
+                return HoldEnd::Lost("the lease's deadline has passed".into());
+            }
+            self.access(owner, Function::Write, resource, token, value).await;
+        }
+        HoldEnd::Done
+    }
+
+    async fn validate(
+        &self,
+        owner: Owner,
+        live: &LiveLease<R::LeaseId>,
+        grant: &Grant,
+    ) -> Result<Entry, CallError> {
+        let key = &self.plan.keys[owner.key.0 as usize];
+        let validate = self.recorder.invoke(owner, Function::Validate, self.node(), Detail::None);
+        let read = self.recipe.entry(self.server.get(), &live.lease.id, key, grant);
+        let result = bounded(self.op_timeout(), read).await;
+        let detail = result.clone().map(|entry| Detail::Entry {
+            ours: entry.ours,
+            token: entry.token,
+            at_revision: entry.at_revision,
+        });
+        self.complete(validate, detail);
+        result
+    }
+
+    /// The value that was read; `None` if the read was refused or the control node is gone.
+    async fn read(&self, owner: Owner, resource: Resource, token: Option<Token>) -> Option<u64> {
+        let (accepted, value) = self.access(owner, Function::Read, resource, token, 0).await?;
+        accepted.then_some(value)
+    }
+
+    /// The invoke is the request; the control node records the completion.
+    async fn access(
+        &self,
+        owner: Owner,
+        function: Function,
+        resource: Resource,
+        token: Option<Token>,
+        value: u64,
+    ) -> Option<(bool, u64)> {
+        let (sender, receiver) = oneshot::channel();
+        let detail = Detail::Access { resource, token, value };
+        let open = self.recorder.invoke(owner, function, None, detail);
+        self.accesses.borrow_mut().as_mut()?.insert(open.op, sender);
+        receiver.await.ok()
+    }
+
+    /// Drives `work` while the lease is renewed every third of its time. The error is the notice
+    /// that the lease is gone; `work` is then dropped.
+    async fn with_renewals<T>(
+        &self,
+        owner: Owner,
+        live: &LiveLease<R::LeaseId>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, String> {
+        tokio::select! {
+            biased;
+            result = work => Ok(result),
+            lost = self.renew_until_lost(owner, live) => Err(lost),
+        }
+    }
+
+    async fn renew_until_lost(&self, owner: Owner, live: &LiveLease<R::LeaseId>) -> String {
+        let interval = Duration::from_millis((live.lease.ttl_ms / 3).max(1));
+        let mut server = self.server.get();
+        let mut pause = interval;
+        loop {
+            sleep(pause).await;
+            let node = u16::try_from(server).ok().map(NodeId);
+            let renewal = self.recorder.invoke(owner, Function::Renew, node, Detail::None);
+            let start_ns = renewal.invoke_ns;
+            let limit = self.op_timeout().min(interval);
+            match bounded(limit, self.recipe.renew(server, &live.lease.id)).await {
+                Ok(Renewal::Renewed) => {
+                    live.start_ns.set(start_ns);
+                    self.recorder.complete(renewal, Outcome::Ok, node, live.detail(None, 0, 0));
+                    pause = interval;
+                }
+                Ok(Renewal::Gone) => {
+                    let reason = "the store says that the lease is gone".to_owned();
+                    let detail = Detail::Reason(reason.clone());
+                    self.recorder.complete(renewal, Outcome::Fail, node, detail);
+                    return reason;
+                }
+                Err(error) => {
+                    // Never `fail`: that is the store's word that the lease is gone.
+                    let detail = Detail::Reason(error.to_string());
+                    self.recorder.complete(renewal, Outcome::Info, node, detail);
+                    server = (server + 1) % self.plan.nodes.len().max(1);
+                    pause = PAUSE_BEFORE_RENEWING_AGAIN;
+                }
+            }
+        }
+    }
+
+    fn complete(&self, open: crate::recorder::Open, result: Result<Detail, CallError>) {
+        match result {
+            Ok(detail) => self.recorder.complete(open, Outcome::Ok, self.node(), detail),
+            Err(error) => {
+                let (outcome, reason) = outcome_of(&error);
+                self.recorder.complete(open, outcome, self.node(), reason)
+            }
+        };
+    }
+}
+
+fn outcome_of(error: &CallError) -> (Outcome, Detail) {
+    match error {
+        CallError::Refused(reason) => (Outcome::Fail, Detail::Reason(reason.clone())),
+        CallError::Unknown(reason) => (Outcome::Info, Detail::Reason(reason.clone())),
+    }
+}
+
+/// One hold in five is long, 0.5 to 0.9 of the lease; the others are around `hold_ms`. When
+/// overruns are asked for, another one in five outlives its lease without renewal.
+fn plan_hold(rng: &mut ChaCha8Rng, plan: &Plan) -> HoldPlan {
+    let ttl_ms = plan.lease_ttl_ms as f64;
+    let kind = rng.random_range(0..5);
+    let length_ms = match kind {
+        0 => rng.random_range(0.5..0.9) * ttl_ms,
+        1 if plan.overrun => rng.random_range(1.2..1.8) * ttl_ms,
+        _ => rng.random_range(0.0..2.0) * plan.hold_ms as f64,
+    };
+    HoldPlan {
+        length: Duration::from_secs_f64(length_ms / 1000.0),
+        renew: !(plan.overrun && kind == 1),
+    }
+}

@@ -1,0 +1,38 @@
+//! What the control node and a client process say to each other, as JSON lines.
+//!
+//! Control to client, on standard input: one [`ClientConfig`], then [`ToClient`]s.
+//! Client to control, on standard output: [`Event`](locktest_history::Event)s. An invoke of a read
+//! or write of the protected resource is also the request for it.
+
+use locktest_history::{ClientId, Plan};
+use serde::{Deserialize, Serialize};
+
+/// All that a client process needs to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClientConfig {
+    /// Which client it is.
+    pub client: ClientId,
+    /// CLOCK_MONOTONIC at the run's origin.
+    pub origin_monotonic_ns: u64,
+    /// `address:port` of each server, in the plan's order.
+    pub servers: Vec<String>,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// What the control node says to a client that runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ToClient {
+    /// The protected resource's answer to the operation `op`.
+    Access {
+        /// The operation.
+        op: u64,
+        /// Whether the access was accepted.
+        accepted: bool,
+        /// The value held just before.
+        value: u64,
+    },
+    /// Release what is held and end.
+    Stop,
+}

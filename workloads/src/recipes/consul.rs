@@ -1,0 +1,303 @@
+//! Consul: a session with a TTL and no checks, `?acquire` on a key, a blocking query to wait.
+
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use locktest_history::Token;
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::{CallError, Entry, Grant, Lease, Recipe, Renewal};
+
+/// A pause before the next try when the key has no session and was refused all the same, as it is
+/// during a lock-delay.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest that one blocking query asks to wait; a change answers it at once.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A blocking query may take a sixteenth longer than asked, and a little for the way.
+const WAIT_MARGIN: Duration = Duration::from_millis(500);
+
+pub(crate) struct ConsulSession {
+    http: Client,
+    base_urls: Vec<String>,
+    ttl_ms: u64,
+    lock_delay_ms: u64,
+    /// The TTL that the server granted, once a session was read back.
+    granted_ttl_ms: OnceCell<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SessionCreated {
+    #[serde(rename = "ID")]
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct KvPair {
+    create_index: u64,
+    lock_index: u64,
+    #[serde(default)]
+    session: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SessionInfo {
+    #[serde(rename = "TTL", default)]
+    ttl: String,
+    #[serde(rename = "NodeChecks", default)]
+    node_checks: Option<Vec<String>>,
+    #[serde(rename = "Checks", default)]
+    checks: Option<Vec<String>>,
+}
+
+impl ConsulSession {
+    pub(crate) fn new(
+        servers: &[String],
+        ttl_ms: u64,
+        lock_delay_ms: u64,
+    ) -> Result<ConsulSession, CallError> {
+        let http = Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(1))
+            .build()
+            .map_err(|error| CallError::Refused(error.to_string()))?;
+        let base_urls = servers.iter().map(|server| format!("http://{server}/v1")).collect();
+        Ok(ConsulSession {
+            http,
+            base_urls,
+            ttl_ms,
+            lock_delay_ms,
+            granted_ttl_ms: OnceCell::new(),
+        })
+    }
+
+    fn url(&self, server: usize, path: &str) -> String {
+        format!("{}/{path}", self.base_urls[server % self.base_urls.len()])
+    }
+
+    /// The key's entry and the index to wait on for a change.
+    async fn read(
+        &self,
+        server: usize,
+        key: &str,
+        query: &str,
+    ) -> Result<(Option<KvPair>, u64), CallError> {
+        let url = self.url(server, &format!("kv/{key}?{query}"));
+        let response = self.http.get(url).send().await.map_err(sent_or_not)?;
+        let index = response
+            .headers()
+            .get("x-consul-index")
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .unwrap_or(0);
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok((None, index));
+        }
+        let pairs: Vec<KvPair> = checked(response).await?.json().await.map_err(sent_or_not)?;
+        Ok((pairs.into_iter().next(), index))
+    }
+
+    /// Proves that a session has no checks, and returns the TTL that it was granted.
+    async fn read_session_back(&self, server: usize, session: &str) -> Result<u64, CallError> {
+        let url = self.url(server, &format!("session/info/{session}?consistent"));
+        let response = checked(self.http.get(url).send().await.map_err(sent_or_not)?).await?;
+        let info: Vec<SessionInfo> = response.json().await.map_err(sent_or_not)?;
+        let Some(info) = info.into_iter().next() else {
+            return Err(CallError::Refused("the new session is not there".into()));
+        };
+        if [info.node_checks, info.checks].into_iter().flatten().any(|checks| !checks.is_empty()) {
+            return Err(CallError::Refused("the new session has health checks".into()));
+        }
+        parse_duration_ms(&info.ttl).ok_or_else(|| {
+            CallError::Refused(format!("the new session's TTL {:?} is not readable", info.ttl))
+        })
+    }
+}
+
+impl Recipe for ConsulSession {
+    type LeaseId = String;
+
+    async fn open(&self, server: usize) -> Result<Lease<String>, CallError> {
+        // The default would bind the session to the health of the server's node, so that a
+        // partition ends it early. `Checks` is the older name of `NodeChecks`.
+        let body = json!({
+            "Name": "locktest",
+            "TTL": format!("{}ms", self.ttl_ms),
+            "LockDelay": format!("{}ms", self.lock_delay_ms),
+            "Behavior": "release",
+            "NodeChecks": [],
+            "Checks": [],
+        });
+        let request = self.http.put(self.url(server, "session/create")).json(&body);
+        let response = checked(request.send().await.map_err(sent_or_not)?).await?;
+        let created: SessionCreated = response.json().await.map_err(sent_or_not)?;
+        let ttl_ms = match self.granted_ttl_ms.get() {
+            Some(ttl_ms) => *ttl_ms,
+            None => {
+                let ttl_ms = self.read_session_back(server, &created.id).await?;
+                *self.granted_ttl_ms.get_or_init(|| ttl_ms)
+            }
+        };
+        Ok(Lease { id: created.id, ttl_ms })
+    }
+
+    async fn lock(
+        &self,
+        server: usize,
+        session: &String,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<Grant, CallError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let url = self.url(server, &format!("kv/{key}?acquire={session}"));
+            let response = self.http.put(url).send().await.map_err(sent_or_not)?;
+            // An acquire is refused for certain only by the `false` of a committed answer.
+            let answer = checked(response).await?.text().await.map_err(sent_or_not)?;
+            match answer.trim() {
+                "true" => return Ok(Grant { entry: Vec::new(), revision: None, waited }),
+                "false" => {}
+                other => return Err(CallError::Unknown(format!("unexpected answer {other:?}"))),
+            }
+            let begin = Instant::now();
+            let mut query = "consistent".to_owned();
+            loop {
+                let remaining = deadline.saturating_duration_since(Instant::now());
+                if remaining <= WAIT_MARGIN {
+                    return Err(CallError::Refused("not granted in time".into()));
+                }
+                let (pair, index) = self
+                    .read(server, key, &query)
+                    .await
+                    .map_err(|error| CallError::Refused(format!("cannot wait: {error}")))?;
+                if pair.is_none_or(|pair| pair.session.is_none()) {
+                    break;
+                }
+                let wait = (remaining - WAIT_MARGIN).min(LONGEST_WAIT);
+                query = format!("consistent&index={index}&wait={}ms", wait.as_millis().max(1));
+            }
+            if begin.elapsed() < RETRY_PAUSE && waited > Duration::ZERO {
+                sleep(RETRY_PAUSE).await;
+            }
+            waited += begin.elapsed();
+        }
+    }
+
+    async fn renew(&self, server: usize, session: &String) -> Result<Renewal, CallError> {
+        let url = self.url(server, &format!("session/renew/{session}"));
+        let response = self.http.put(url).send().await.map_err(sent_or_not)?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(Renewal::Gone);
+        }
+        checked(response).await.map(|_| Renewal::Renewed)
+    }
+
+    async fn entry(
+        &self,
+        server: usize,
+        session: &String,
+        key: &str,
+        _grant: &Grant,
+    ) -> Result<Entry, CallError> {
+        let (pair, _index) = self.read(server, key, "consistent").await?;
+        let ours = pair.filter(|pair| pair.session.as_ref() == Some(session));
+        Ok(Entry {
+            ours: ours.is_some(),
+            token: ours.map(|pair| Token { major: pair.create_index, minor: pair.lock_index }),
+            at_revision: None,
+        })
+    }
+
+    async fn unlock(
+        &self,
+        server: usize,
+        session: &String,
+        key: &str,
+        _grant: &Grant,
+    ) -> Result<(), CallError> {
+        let url = self.url(server, &format!("kv/{key}?release={session}"));
+        let response = self.http.put(url).send().await.map_err(sent_or_not)?;
+        match checked(response).await?.text().await.map_err(sent_or_not)?.trim() {
+            "true" => Ok(()),
+            _ => Err(CallError::Refused("the lock is not held by this session".into())),
+        }
+    }
+
+    async fn revoke(&self, server: usize, session: &String) -> Result<(), CallError> {
+        let url = self.url(server, &format!("session/destroy/{session}"));
+        let response = self.http.put(url).send().await.map_err(sent_or_not)?;
+        checked(response).await.map(drop)
+    }
+}
+
+/// A request that found nobody to talk to surely did not happen; every other failure is unknown.
+fn sent_or_not(error: reqwest::Error) -> CallError {
+    use std::error::Error;
+    let refused = error.is_connect();
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = cause.to_string();
+        source = cause.source();
+    }
+    if refused { CallError::Refused(text) } else { CallError::Unknown(text) }
+}
+
+/// Consul answers a lost leadership with 500 after it may have committed: unknown. It answers a
+/// request that it never tried with 4xx.
+async fn checked(response: reqwest::Response) -> Result<reqwest::Response, CallError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = response.text().await.unwrap_or_default();
+    let text = format!("{}: {}", status.as_u16(), body.trim());
+    if status.is_client_error() {
+        return Err(CallError::Refused(text));
+    }
+    Err(CallError::Unknown(text))
+}
+
+/// Reads a duration as Go prints it, such as `2s`, `1.5s`, `1m0s` or `800ms`.
+fn parse_duration_ms(text: &str) -> Option<u64> {
+    let mut total_ms = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        total_ms += number
+            * match &rest[..letters] {
+                "ms" => 1.0,
+                "s" => 1000.0,
+                "m" => 60_000.0,
+                "h" => 3_600_000.0,
+                _ => return None,
+            };
+        rest = &rest[letters..];
+    }
+    (!text.is_empty()).then_some(total_ms as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_prints_them() {
+        assert_eq!(parse_duration_ms("2s"), Some(2000));
+        assert_eq!(parse_duration_ms("2000ms"), Some(2000));
+        assert_eq!(parse_duration_ms("1m0s"), Some(60_000));
+        assert_eq!(parse_duration_ms("1.5s"), Some(1500));
+        for bad in ["", "s", "2", "2 s", "2w"] {
+            assert_eq!(parse_duration_ms(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The lock service of the control node, spoken to over TCP like any store.
+
+use std::time::Duration;
+
+use locktest_history::Token;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::{CallError, Entry, Grant, Lease, Recipe, Renewal};
+use crate::sim::{Reply, Request};
+
+pub(crate) struct SimLock {
+    address: String,
+    ttl_ms: u64,
+    /// Requests that come back at once share one connection; a lock that waits has its own.
+    shared: Mutex<Option<Connection>>,
+}
+
+struct Connection {
+    reader: BufReader<tokio::net::tcp::OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+}
+
+impl SimLock {
+    pub(crate) fn new(servers: &[String], ttl_ms: u64) -> Result<SimLock, CallError> {
+        let address =
+            servers.first().ok_or_else(|| CallError::Refused("no server was named".into()))?;
+        Ok(SimLock { address: address.clone(), ttl_ms, shared: Mutex::new(None) })
+    }
+
+    async fn connect(&self) -> Result<Connection, CallError> {
+        let stream = TcpStream::connect(&self.address)
+            .await
+            .map_err(|error| CallError::Refused(error.to_string()))?;
+        let (reader, writer) = stream.into_split();
+        Ok(Connection { reader: BufReader::new(reader), writer })
+    }
+
+    async fn call(&self, request: Request) -> Result<Reply, CallError> {
+        let mut slot = self.shared.lock().await;
+        // A connection whose exchange was cut short is not put back: its next answer would be the
+        // one to the request before.
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let reply = exchange(&mut connection, &request).await?;
+        *slot = Some(connection);
+        Ok(reply)
+    }
+}
+
+async fn exchange(connection: &mut Connection, request: &Request) -> Result<Reply, CallError> {
+    let unknown = |error: std::io::Error| CallError::Unknown(error.to_string());
+    let mut line = serde_json::to_vec(request).map_err(|error| unknown(error.into()))?;
+    line.push(b'\n');
+    connection.writer.write_all(&line).await.map_err(unknown)?;
+    let mut answer = String::new();
+    connection.reader.read_line(&mut answer).await.map_err(unknown)?;
+    match serde_json::from_str(&answer).map_err(|error| unknown(error.into()))? {
+        Reply::Refused { reason } => Err(CallError::Refused(reason)),
+        reply => Ok(reply),
+    }
+}
+
+fn unexpected(reply: Reply) -> CallError {
+    CallError::Unknown(format!("unexpected answer {reply:?}"))
+}
+
+impl Recipe for SimLock {
+    type LeaseId = u64;
+
+    async fn open(&self, _server: usize) -> Result<Lease<u64>, CallError> {
+        match self.call(Request::Open { ttl_ms: self.ttl_ms }).await? {
+            Reply::Opened { lease } => Ok(Lease { id: lease, ttl_ms: self.ttl_ms }),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    async fn lock(
+        &self,
+        _server: usize,
+        lease: &u64,
+        key: &str,
+        _deadline: Instant,
+    ) -> Result<Grant, CallError> {
+        let mut connection = self.connect().await?;
+        let request = Request::Lock { lease: *lease, key: key.to_owned() };
+        match exchange(&mut connection, &request).await? {
+            Reply::Done => Ok(Grant { entry: Vec::new(), revision: None, waited: Duration::ZERO }),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    async fn renew(&self, _server: usize, lease: &u64) -> Result<Renewal, CallError> {
+        match self.call(Request::Renew { lease: *lease }).await? {
+            Reply::Done => Ok(Renewal::Renewed),
+            Reply::Gone => Ok(Renewal::Gone),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    async fn entry(
+        &self,
+        _server: usize,
+        lease: &u64,
+        key: &str,
+        _grant: &Grant,
+    ) -> Result<Entry, CallError> {
+        match self.call(Request::Read { lease: *lease, key: key.to_owned() }).await? {
+            Reply::Entry { token } => Ok(Entry {
+                ours: token.is_some(),
+                token: token.map(|major| Token { major, minor: 0 }),
+                at_revision: None,
+            }),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    async fn unlock(
+        &self,
+        _server: usize,
+        lease: &u64,
+        key: &str,
+        _grant: &Grant,
+    ) -> Result<(), CallError> {
+        self.call(Request::Unlock { lease: *lease, key: key.to_owned() }).await.map(drop)
+    }
+
+    async fn revoke(&self, _server: usize, lease: &u64) -> Result<(), CallError> {
+        self.call(Request::Revoke { lease: *lease }).await.map(drop)
+    }
+}

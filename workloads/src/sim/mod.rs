@@ -1,0 +1,59 @@
+//! The sim backend: a small lock service that runs inside the control node.
+//!
+//! It is the canary. Clients, history and analyzer treat it like any store and know nothing of the
+//! bugs that it can be told to have, so a run against a buggy sim proves that the alarm rings.
+
+mod service;
+mod state;
+
+use serde::{Deserialize, Serialize};
+
+pub use service::SimServer;
+
+/// A bug that the sim can be told to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SimBug {
+    /// Now and then a lock is granted while another owner's lease is valid.
+    DoubleGrant,
+}
+
+impl SimBug {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            SimBug::DoubleGrant => "double-grant",
+        }
+    }
+}
+
+/// What a client asks, one JSON line each.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Request {
+    Open { ttl_ms: u64 },
+    Lock { lease: u64, key: String },
+    Renew { lease: u64 },
+    Read { lease: u64, key: String },
+    Unlock { lease: u64, key: String },
+    Revoke { lease: u64 },
+}
+
+/// What the service answers, one JSON line each.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Reply {
+    Opened {
+        lease: u64,
+    },
+    Done,
+    /// There is no such lease.
+    Gone,
+    /// The token of the lock's entry; none if the entry is not this lease's.
+    Entry {
+        token: Option<u64>,
+    },
+    Refused {
+        reason: String,
+    },
+}
