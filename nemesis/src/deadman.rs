@@ -13,7 +13,7 @@ use crate::tag::FaultTag;
 const ALIVE: &str = r#"alive() {
   pid=$(cat "$dir/pid" 2>/dev/null) || return 1
   case "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" in
-    *) return 0 ;;
+    *" $dir/timer "*) return 0 ;;
     *) return 1 ;;
   esac
 } 2>/dev/null

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::path::Path;
+use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,11 +99,12 @@ async fn a_node_whose_ssh_peer_would_be_cut_off_refuses_and_nothing_is_changed()
     bench.plant_foreign_rules();
     let before = bench.rules();
     for (ssh_peer, words) in [
-        (Some(bench.endpoints()[0].address), "10.1.0.1 is the control node"),
+        (Some("10.1.0.1"), "10.1.0.1 is the control node"),
+        (Some("::ffff:10.1.0.1"), "10.1.0.1 is the control node"),
         (None, "SSH_CONNECTION is not set"),
     ] {
         let mut remote = bench.remote();
-        remote.ssh_peer = ssh_peer;
+        remote.ssh_peer = ssh_peer.map(str::to_owned);
         let nemesis = nemesis_of(&bench, remote);
         let failed = begin(&nemesis, 600).await.expect_err("the control path is never cut");
         assert!(failed.to_string().contains(words), "{failed}");
@@ -218,13 +219,16 @@ async fn a_process_that_merely_has_the_timers_old_id_is_not_killed() {
     let bench = Bench::up(3);
     let remote = bench.remote();
     let n1 = &commands(&bench)[0];
-    let mut stranger = std::process::Command::new("sleep").arg("600").spawn().expect("sleep");
+    let mut stranger =
+        std::process::Command::new("sleep").arg("600").process_group(0).spawn().expect("sleep");
     let folder = bench.folder.path().join("n1/LT-r1-1");
     std::fs::create_dir(&folder).expect("a folder");
-    std::fs::write(Path::new(&folder).join("pid"), stranger.id().to_string()).expect("written");
-    assert_eq!(run(&remote, "n1", &n1.disarm).await.status, 0);
-    assert!(stranger.try_wait().expect("a child").is_none(), "a stranger was killed");
+    std::fs::write(folder.join("pid"), stranger.id().to_string()).expect("written");
+    let disarmed = run(&remote, "n1", &n1.disarm).await;
+    let ended = stranger.try_wait().expect("a child");
     stranger.kill().expect("killed");
     stranger.wait().expect("reaped");
+    assert_eq!(ended, None, "a stranger was killed");
+    assert_eq!(disarmed.status, 0, "{}", disarmed.stderr);
     nothing_is_left(&bench);
 }

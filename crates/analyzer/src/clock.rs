@@ -29,10 +29,10 @@ pub(crate) struct Showed {
     /// Grants after a holder that vanished, and the longest that one of them took.
     pub(crate) freed_after_vanishing: u64,
     pub(crate) longest_after_vanishing_ns: u64,
-    /// The longest wait beyond the bound without an alarm, since acquires of unknown outcome may
-    /// have held or the store did not answer.
+    /// The longest wait beyond the bound without an alarm: the clock started again and again, or
+    /// acquires of unknown outcome may have held, or the store did not answer.
     pub(crate) unclear_ns: u64,
-    /// What the clock had reached when the history ended.
+    /// The wait that the end of the history cut off.
     pub(crate) cut_off_ns: u64,
 }
 
@@ -47,8 +47,9 @@ pub(crate) struct KeyClock {
     store_answers: bool,
     /// How long somebody waited, the store answered, and nobody may have held.
     clock_ns: u64,
-    /// How long somebody waited and nobody is known to have held.
+    /// How long somebody waited and nobody is known to have held, since the last hold.
     waited_ns: u64,
+    /// Whether an alarm was raised since the last hold.
     alarmed: bool,
     vanished: bool,
     showed: Showed,
@@ -93,11 +94,11 @@ impl KeyClock {
 
     pub(crate) fn apply(&mut self, mark: Mark) {
         match mark {
-            Mark::Restart => self.restart(),
+            Mark::Restart => self.clock_ns = 0,
             Mark::StoreAnswers(answers) => {
                 self.store_answers = answers;
                 if answers {
-                    self.restart();
+                    self.clock_ns = 0;
                 }
             }
             Mark::WaitBegins => self.waiting += 1,
@@ -110,13 +111,13 @@ impl KeyClock {
                     showed.longest_after_vanishing_ns =
                         showed.longest_after_vanishing_ns.max(self.waited_ns);
                 }
-                self.restart();
+                self.turn();
                 self.holding += 1;
             }
             Mark::HoldEnds { freed } => {
                 self.holding -= 1;
                 self.vanished = !freed && self.holding == 0;
-                self.restart();
+                self.turn();
             }
             Mark::MayHoldBegins => self.may_hold += 1,
             Mark::MayHoldEnds { freed } => {
@@ -129,12 +130,13 @@ impl KeyClock {
     }
 
     pub(crate) fn finish(mut self) -> Showed {
-        let cut_off_ns = if self.alarmed { 0 } else { self.clock_ns };
-        self.restart();
+        let cut_off_ns = if self.alarmed { 0 } else { self.waited_ns };
+        self.turn();
         Showed { cut_off_ns, ..self.showed }
     }
 
-    fn restart(&mut self) {
+    /// A hold begins or ends, or the history does.
+    fn turn(&mut self) {
         if !self.alarmed && self.waited_ns > self.bound_ns {
             self.showed.unclear_ns = self.showed.unclear_ns.max(self.waited_ns);
         }

@@ -28,10 +28,10 @@ impl Fault<'_> {
         self.begun.sides.iter().map(Vec::as_slice).find(|side| side.len() * 2 > servers)
     }
 
-    /// The instants at which it changes something.
-    pub(crate) fn instants(&self) -> impl Iterator<Item = u64> {
-        let ends = self.ended.map(|ended| [ended.heal_begin_ns, ended.end_ns]);
-        [self.begun.begin_ns, self.begun.in_force_ns].into_iter().chain(ends.into_iter().flatten())
+    /// When it comes into force and when it is undone.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = (u64, u64)> {
+        let undone = self.ended.map(|ended| (ended.heal_begin_ns, ended.end_ns));
+        std::iter::once((self.begun.begin_ns, self.begun.in_force_ns)).chain(undone)
     }
 
     /// Such as `n1 n2 | n3 n4 n5`.

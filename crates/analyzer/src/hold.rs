@@ -55,7 +55,7 @@ pub(crate) struct Promised {
 pub(crate) struct Tenure<'a, 'h> {
     pub(crate) hold: Hold,
     pub(crate) attempt: &'a Attempt<'h>,
-    /// The contract view: in time order, disjoint; empty if the grant promised nothing any more.
+    /// The contract view: its union; empty if the grant promised nothing any more.
     pub(crate) contract: Vec<Promised>,
     /// When it was known that the service no longer had the lock that it granted.
     pub(crate) stale_ns: Option<u64>,
@@ -100,18 +100,15 @@ fn tenure<'a, 'h>(attempt: &'a Attempt<'h>, plan: &Plan) -> Option<Tenure<'a, 'h
     // had run out at L, the service was free to drop the lease in between, and the contract has a
     // gap there: what nobody promised is never held against the service.
     let promises = attempt.promises(plan);
-    let mut contract = Vec::with_capacity(1);
-    let mut promised_until_ns = 0;
-    for promise in &promises {
-        let begin_ns = promise.begin_ns.max(promised_until_ns).max(ok_ns);
+    let promised = promises.iter().filter_map(|promise| {
+        let begin_ns = promise.begin_ns.max(ok_ns);
         let end_ns = promise.end_ns.min(limit_ns);
-        promised_until_ns = promised_until_ns.max(promise.end_ns);
         // A hold that is released in the instant of its grant is still a hold.
         let instant = begin_ns == ok_ns && limit_ns == ok_ns && promise.end_ns > ok_ns;
-        if begin_ns < end_ns || instant {
-            contract.push(Promised { begin_ns, end_ns, known_ns: promise.known_ns });
-        }
-    }
+        let any = begin_ns < end_ns || instant;
+        any.then_some(Promised { begin_ns, end_ns, known_ns: promise.known_ns })
+    });
+    let contract = promised.collect();
     let last = promises.iter().filter(|promise| promise.begin_ns <= limit_ns);
     let last = last.max_by_key(|promise| promise.end_ns);
     let hold = Hold {

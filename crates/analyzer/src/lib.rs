@@ -45,9 +45,10 @@ pub fn analyze(history: &History) -> Verdict {
     let servers = Servers::new(&observed, &faults);
     let tenures = hold::tenures(&observed);
     let by_key = overlap::by_key(&tenures);
-    let possessions = possession::possessions(&observed);
     let leader_changes = faults::leader_changes(&observed);
     let restarts = liveness::restarts(&faults, &leader_changes);
+    let unsettled = liveness::unsettled(&observed, &faults, &servers, &leader_changes);
+    let possessions = possession::possessions(&observed, &unsettled);
 
     let mut findings = Findings::new(&observed, &faults);
     overlap::overlaps(&observed, &by_key, &mut findings);

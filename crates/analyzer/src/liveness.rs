@@ -16,7 +16,7 @@ use crate::observed::Observed;
 use crate::operation::Attempt;
 use crate::possession::{Possession, waits};
 use crate::servers::Servers;
-use crate::time::{ms_to_ns, seconds};
+use crate::time::{Spans, ms_to_ns, seconds};
 use crate::verdict::{LeaderChange, ViolationClass};
 
 /// What the liveness clocks showed.
@@ -28,9 +28,9 @@ pub(crate) struct Liveness {
     pub(crate) freed_after_vanishing: u64,
     /// The longest of those, as far as it was measured.
     pub(crate) longest_after_vanishing_ns: u64,
-    /// The longest wait beyond the bound in which it is unclear whether somebody held.
+    /// The longest wait beyond the bound that is no violation: the bound never elapsed undisturbed.
     pub(crate) unclear: Option<(KeyId, u64)>,
-    /// The longest wait that the end of the history cut off inside the bound.
+    /// The longest wait that was cut off by the end of the history.
     pub(crate) cut_off: Option<(KeyId, u64)>,
 }
 
@@ -42,10 +42,32 @@ pub(crate) fn bound_ns(observed: &Observed) -> u64 {
 
 /// The instants at which every liveness clock starts again, in time order.
 pub(crate) fn restarts(faults: &Faults, leader_changes: &[LeaderChange]) -> Vec<u64> {
-    let mut restarts: Vec<u64> = faults.iter().flat_map(|fault| fault.instants()).collect();
+    let turns = faults.iter().flat_map(|fault| fault.turns());
+    let mut restarts: Vec<u64> = turns.flat_map(|(from_ns, to_ns)| [from_ns, to_ns]).collect();
     restarts.extend(leader_changes.iter().map(|change| change.time_ns));
     restarts.sort_unstable();
     restarts
+}
+
+/// When replies can get lost: while a fault comes and goes, at a change of leader, and while the
+/// store does not answer writes. A partition in force leaves the clients' connections alone.
+pub(crate) fn unsettled(observed: &Observed, faults: &Faults, servers: &Servers, leader_changes: &[LeaderChange]) -> Spans {
+    let changes = leader_changes.iter().map(|change| (change.time_ns, change.time_ns));
+    let turns = changes.chain(faults.iter().flat_map(|fault| fault.turns()));
+    // An instant is the shortest span.
+    let mut spans: Vec<(u64, u64)> =
+        turns.map(|(from_ns, to_ns)| (from_ns, to_ns.saturating_add(1))).collect();
+    let mut silent_from_ns = 0;
+    for (time_ns, answers) in &servers.store_answers {
+        if *answers {
+            spans.push((silent_from_ns, *time_ns));
+        }
+        silent_from_ns = *time_ns;
+    }
+    if servers.store_answers.last().is_none_or(|(_, answers)| !answers) {
+        spans.push((silent_from_ns, observed.end_ns));
+    }
+    Spans::union(spans)
 }
 
 /// What happened to one key.

@@ -181,7 +181,7 @@ impl Evidence<'_, '_, '_> {
             return property(
                 PropertyOutcome::Undecided,
                 format!(
-                    "{} was granted to nobody for {} while somebody waited (bound {bound}), but it cannot be shown that the store answered and nobody held all that time",
+                    "{} was granted to nobody for {} while somebody waited (bound {bound}), but not undisturbed: faults, changes of leader, outages, or acquires of unknown outcome excuse it in part",
                     self.observed.plan.key_name(key),
                     seconds(waited_ns)
                 ),
@@ -384,7 +384,7 @@ impl Evidence<'_, '_, '_> {
         let lease_ns = crate::time::ms_to_ns(self.observed.plan.bounds.lease_bound_ms);
         if let Some((key, waited_ns)) = self.liveness.cut_off.filter(|(_, ns)| *ns > lease_ns) {
             not_tested.push(format!(
-                "the last wait for {}: it ended ungranted after {}, inside the bound of {}",
+                "the last wait for {}: it ended ungranted after {} (bound {})",
                 self.observed.plan.key_name(key),
                 seconds(waited_ns),
                 seconds(bound_ns(self.observed))

@@ -5,7 +5,7 @@ use locktest_history::{Function, KeyId, Outcome};
 
 use crate::observed::Observed;
 use crate::operation::{Attempt, Operation, Owner};
-use crate::time::ms_to_ns;
+use crate::time::{Spans, ms_to_ns};
 
 /// An attempt that held the lock or may have held it.
 #[derive(Clone, Copy, Debug)]
@@ -14,8 +14,7 @@ pub(crate) struct Possession {
     pub(crate) owner: Owner,
     /// When it was asked for: the service may have granted it from then on.
     pub(crate) asked_ns: u64,
-    /// When it was granted. If the outcome is unknown: one operation timeout before that became
-    /// clear, since a store that answers does not take longer to tell of a grant.
+    /// When it was granted, or, if its outcome is unknown, may first have been: see [`may_begin_ns`].
     pub(crate) begin_ns: u64,
     /// When it was given up, or when the last sign of life that can have renewed it was over.
     pub(crate) end_ns: u64,
@@ -26,17 +25,15 @@ pub(crate) struct Possession {
 }
 
 /// Every possession of a history, in order of their acquires' invokes.
-pub(crate) fn possessions(observed: &Observed) -> Vec<Possession> {
-    observed.attempts.iter().filter_map(|attempt| possession(observed, attempt)).collect()
+pub(crate) fn possessions(observed: &Observed, unsettled: &Spans) -> Vec<Possession> {
+    let attempts = observed.attempts.iter();
+    attempts.filter_map(|attempt| possession(observed, unsettled, attempt)).collect()
 }
 
-fn possession(observed: &Observed, attempt: &Attempt) -> Option<Possession> {
+fn possession(observed: &Observed, unsettled: &Spans, attempt: &Attempt) -> Option<Possession> {
     let begin_ns = match attempt.acquire.outcome() {
         Outcome::Ok => attempt.acquire.ok_ns()?,
-        Outcome::Info => {
-            let timeout_ns = ms_to_ns(observed.plan.op_timeout_ms);
-            attempt.asked_until_ns().saturating_sub(timeout_ns).max(attempt.acquire.invoke_ns())
-        }
+        Outcome::Info => may_begin_ns(observed, unsettled, attempt),
         Outcome::Fail => return None,
     };
     // A release that surely did not happen has freed nothing.
@@ -51,6 +48,20 @@ fn possession(observed: &Observed, attempt: &Attempt) -> Option<Possession> {
         freed: freed_ns.is_some(),
         granted: attempt.acquire.ok_ns().is_some(),
     })
+}
+
+/// From when on an acquire of unknown outcome may have held without its owner's knowledge.
+///
+/// A reply can get lost when the cluster is unsettled, and the owner then goes on waiting, and
+/// renewing, until its timeout. On a settled cluster a connection delivers a reply or breaks: there
+/// the grant can have come at most one operation timeout before the outcome was given up.
+fn may_begin_ns(observed: &Observed, unsettled: &Spans, attempt: &Attempt) -> u64 {
+    let (invoke_ns, until_ns) = (attempt.acquire.invoke_ns(), attempt.asked_until_ns());
+    let settled: u64 = unsettled.outside(invoke_ns, until_ns).map(|(from, to)| to - from).sum();
+    if settled < until_ns.saturating_sub(invoke_ns) {
+        return invoke_ns;
+    }
+    until_ns.saturating_sub(ms_to_ns(observed.plan.op_timeout_ms)).max(invoke_ns)
 }
 
 /// When the last operation that can have kept the lease alive was over.

@@ -4,8 +4,8 @@
 mod common;
 
 use common::*;
-use locktest_analyzer::{PropertyOutcome, Verdict, Warning};
-use locktest_history::{Bounds, Detail, FaultKind, Function, Phase, PlannedFault};
+use locktest_analyzer::{PropertyOutcome, RunOutcome, Verdict, Warning};
+use locktest_history::{Detail, FaultKind, Function, Phase, PlannedFault};
 
 /// c1 gives the lock up at 100; c2 waits from 50 on and is granted it `wait` ms later, if ever.
 fn free_key(wait: Option<u64>) -> Story {
@@ -180,13 +180,40 @@ fn a_fault_starts_the_clock_again_at_its_begin_and_its_end() {
     let mut s = free_key(None);
     s.fault(1, 2000..4500);
     assert_eq!(found(&s.end(4500 + BOUND_MS)), nothing());
-    let mut s = free_key(None);
+    // The same, but here the bound elapses after the fault.
+    let mut s = Story::new();
+    s.probes(0..5, 0..10_000, true);
+    s.held(1, 0..10, 90..100, 1);
     s.fault(1, 2000..4500);
-    s.plan().bounds = Bounds { lease_bound_ms: TTL_MS, recovery_bound_ms: 1000 };
-    let verdict = s.end(9000);
-    // c2 waits through n1, which was cut off and answers again from 4500 on.
+    let b = s.unknown(2, 50..5000);
+    s.release(b, 5001..5005);
+    s.asks(2, 5006);
+    let verdict = s.end(5006 + BOUND_MS + 500);
+    assert_eq!(found(&verdict), nothing());
+    assert_eq!(verdict.properties.deadlock_free.outcome, PropertyOutcome::Undecided);
+    let mut s = Story::new();
+    s.probes(0..5, 0..10_000, true);
+    s.held(1, 0..10, 90..100, 1);
+    s.fault(1, 2000..4500);
+    let b = s.unknown(2, 50..5000);
+    s.release(b, 5001..5005);
+    s.asks(2, 5006);
+    let verdict = s.end(5006 + BOUND_MS + 501);
     assert_eq!(found(&verdict), ["deadlock x1"]);
-    assert_eq!(verdict.violations[0].time_ns, 6505 * MS);
+    assert_eq!(verdict.violations[0].time_ns, (5006 + BOUND_MS) * MS);
+}
+
+#[test]
+fn a_key_that_is_never_free_of_faults_long_enough_is_undecided() {
+    let mut s = free_key(None);
+    for n in 0..4 {
+        let at = 1000 + 2000 * u64::from(n);
+        s.fault(n + 1, at..at + 1000);
+    }
+    let verdict = s.end(9000);
+    assert_eq!(found(&verdict), nothing());
+    assert_eq!(verdict.properties.deadlock_free.outcome, PropertyOutcome::Undecided);
+    assert_eq!(verdict.outcome, RunOutcome::Undecided);
 }
 
 #[test]
@@ -197,8 +224,8 @@ fn a_wait_through_the_minority_side_shows_nothing() {
         s.held(1, 0..10, 90..100, 1);
         let mut b = s.owner(2);
         b.server = server;
-        s.event(b, 900, 50, Function::Acquire, Phase::Invoke, Detail::None);
-        s.fault(1, 200..8000);
+        s.event(b, 900, 250, Function::Acquire, Phase::Invoke, Detail::None);
+        s.fault_begins(1, 200);
         let verdict = s.end(8000);
         assert_eq!(found(&verdict), expected, "n{}", server + 1);
         if server == 2 {

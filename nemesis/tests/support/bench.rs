@@ -109,7 +109,7 @@ impl Bench {
         BenchRemote {
             namespaces: self.namespaces.clone(),
             folder: self.folder.path().to_owned(),
-            ssh_peer: Some(Ipv4Addr::new(192, 0, 2, 1)),
+            ssh_peer: Some("192.0.2.1".into()),
             swallow_apply: HashSet::new(),
         }
     }
@@ -208,7 +208,7 @@ pub struct BenchRemote {
     namespaces: Vec<String>,
     folder: PathBuf,
     /// Where the SSH connection would come from.
-    pub ssh_peer: Option<Ipv4Addr>,
+    pub ssh_peer: Option<String>,
     /// Nodes on which applying a fault answers "success" and does nothing.
     pub swallow_apply: HashSet<String>,
 }
@@ -226,7 +226,7 @@ impl BenchRemote {
         let mut process = tokio::process::Command::new("ip");
         process.args(["netns", "exec", namespace, "unshare", "-m", "sh", "-c", &enter]);
         process.arg(&command.script).env_remove("SSH_CONNECTION").stdin(Stdio::null());
-        if let Some(peer) = self.ssh_peer {
+        if let Some(peer) = &self.ssh_peer {
             process.env("SSH_CONNECTION", format!("{peer} 50000 10.1.0.1 22"));
         }
         process

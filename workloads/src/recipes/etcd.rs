@@ -9,8 +9,14 @@ use tokio::time::Instant;
 
 use super::{CallError, Entry, Grant, Lease, Recipe, Renewal};
 
-/// Without keep-alive a call to a paused server hangs without limit.
-const KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// How often a connection on which a lock request waits is tried. etcd hangs up on a client that
+/// pings more than once in five seconds (`grpc-keepalive-min-time`), which would turn every longer
+/// wait into an unknown outcome.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(6);
+
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 const GRPC_NOT_FOUND: i32 = 5;
 
@@ -38,8 +44,8 @@ impl EtcdLockRpc {
             return Ok(client.clone());
         }
         let options = ConnectOptions::new()
-            .with_connect_timeout(KEEP_ALIVE)
-            .with_keep_alive(KEEP_ALIVE, KEEP_ALIVE);
+            .with_connect_timeout(CONNECT_TIMEOUT)
+            .with_keep_alive(KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT);
         let client = Client::connect([&self.endpoints[index]], Some(options))
             .await
             .map_err(|error| CallError::Refused(error.to_string()))?;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use super::SimBug;
 
 /// With the double-grant bug, each this many contended requests one is granted at once.
-const BUG_PERIOD: u64 = 20;
+const BUG_PERIOD: u64 = 7;
 
 #[derive(Default)]
 pub(crate) struct SimState {
