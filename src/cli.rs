@@ -397,19 +397,17 @@ fn backend_parser() -> impl TypedValueParser<Value = Backend> {
 pub fn parse() -> Result<Arguments, Exit> {
     let line = with_default_command(std::env::args_os().collect());
     let command = Arguments::command();
-    let matches = match command.clone().try_get_matches_from(&line) {
-        // The file may hold what the command line lacks.
-        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument && is_run(&line) => {
-            let line = with_file(&line, &command, None)?;
-            command.clone().try_get_matches_from(line)
-        }
-        Ok(matches) if matches.subcommand_name() == Some("run") => {
-            let line = with_file(&line, &command, matches.subcommand_matches("run"))?;
-            command.clone().try_get_matches_from(line)
-        }
-        result => result,
+    // The file may hold what the command line lacks, so the first look passes over errors.
+    let lenient = command.clone().ignore_errors(true).try_get_matches_from(&line);
+    let run = lenient.as_ref().ok().and_then(|matches| matches.subcommand_matches("run"));
+    let line = match run {
+        Some(run) => config::complete(&line, &command, run).map_err(|error| {
+            crate::terminal::print_usage_error(&format!("{error:#}"));
+            Exit::Usage
+        })?,
+        None => line,
     };
-    let matches = matches.map_err(report)?;
+    let matches = command.clone().try_get_matches_from(line).map_err(report)?;
     let mut arguments = Arguments::from_arg_matches(&matches).map_err(report)?;
     if let (Command::Run(run), Some(matches)) =
         (&mut arguments.command, matches.subcommand_matches("run"))
@@ -439,21 +437,6 @@ fn given_flags(command: &clap::Command, matches: &ArgMatches) -> String {
         }
     }
     words.join(" ")
-}
-
-fn with_file(
-    line: &[OsString],
-    command: &clap::Command,
-    matches: Option<&ArgMatches>,
-) -> Result<Vec<OsString>, Exit> {
-    config::complete(line, command, matches).map_err(|error| {
-        crate::terminal::print_usage_error(&format!("{error:#}"));
-        Exit::Usage
-    })
-}
-
-fn is_run(line: &[OsString]) -> bool {
-    line.iter().any(|word| word == "run")
 }
 
 /// `locktest --backend x` means `locktest run --backend x`.

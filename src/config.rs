@@ -18,7 +18,7 @@ const LIKENESS: f64 = 0.7;
 pub fn complete(
     line: &[OsString],
     command: &Command,
-    matches: Option<&ArgMatches>,
+    matches: &ArgMatches,
 ) -> Result<Vec<OsString>> {
     let mut line = line.to_vec();
     let text = match std::fs::read_to_string(FILE) {
@@ -28,8 +28,7 @@ pub fn complete(
     };
     for (flag, value) in flags_of(&text, command, Path::new(FILE))? {
         let id = flag.replace('-', "_");
-        let source = matches.and_then(|matches| matches.value_source(&id));
-        if !source.is_some_and(is_explicit) {
+        if !matches.value_source(&id).is_some_and(is_explicit) {
             line.push(match value {
                 Some(value) => format!("--{flag}={value}").into(),
                 None => format!("--{flag}").into(),

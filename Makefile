@@ -1,0 +1,60 @@
+# Every habitual command. `make demo` and `make test` need nothing but Rust, a C compiler and make:
+# they install what else they need from the distribution.
+
+# sshd, iptables and ip make the lab; protoc and its standard types build the etcd client.
+PACKAGES := openssh-server iptables iproute2 protobuf-compiler libprotobuf-dev
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
+
+.PHONY: help demo test lint bench soak build packages clean
+
+help:
+	@echo 'make demo    partition a real Consul cluster for 30 s and judge its locks'
+	@echo 'make test    every check: format, lints, unit tests, tests on the lab'
+	@echo 'make bench   what recording, analysis and set-up cost'
+	@echo 'make soak    the long runs: every shape on every store, with several seeds'
+
+demo: build
+	$(SUDO) target/release/locktest --backend consul --nemesis partition --time-limit 30s
+
+build: packages
+	cargo build --release
+
+test: packages lint
+	@[ "$$(id -u)" = 0 ] || { echo 'the tests raise labs, which needs root: sudo -E make test'; exit 1; }
+	cargo test --workspace
+
+lint: packages
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench: packages
+	cargo bench -p locktest-workloads --bench recorded_acquire
+	cargo bench -p locktest-analyzer --bench analysis
+	$(SUDO) cargo bench -p locktest --bench cluster_ready
+
+soak: build
+	$(SUDO) scripts/soak target/release/locktest
+
+# A server package must not leave its service running on this machine, so for the time of the
+# installation services are told not to start.
+packages:
+	@missing=''; \
+	for package in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' \
+	    || missing="$$missing $$package"; \
+	done; \
+	if [ -z "$$missing" ] && [ -n "$$(apt-get indextargets)" ]; then exit 0; fi; \
+	set -e; \
+	$(SUDO) apt-get update -qq; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "installing$$missing"; \
+	policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+	  printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$policy >/dev/null; \
+	  $(SUDO) chmod 755 $$policy; \
+	  trap '$(SUDO) rm -f '$$policy EXIT; \
+	fi; \
+	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing
+
+clean:
+	cargo clean

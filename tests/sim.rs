@@ -1,0 +1,176 @@
+//! Whole runs against the sim, which needs neither root nor packages: the canary of the tester.
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use support::Bench;
+
+fn classes(verdict: &Value) -> Vec<&str> {
+    let violations = verdict["violations"].as_array().expect("a list");
+    violations.iter().filter_map(|violation| violation["class"].as_str()).collect()
+}
+
+#[test]
+fn a_correct_sim_holds_and_its_files_are_complete() {
+    let bench = Bench::new();
+    let verdict = bench
+        .run("--backend sim --lease-ttl 200ms --hold 5ms --time-limit 4s --seed 1 --format json")
+        .expect_code(0)
+        .json();
+    assert_eq!(verdict["outcome"], "held");
+    assert_eq!(verdict["properties"]["safety"]["outcome"], "held");
+    assert_eq!(verdict["properties"]["fencing"]["outcome"], "held");
+    assert!(verdict["counts"]["contended"].as_u64() > Some(10), "{}", verdict["counts"]);
+    assert_eq!(verdict["violations"], Value::Array(vec![]));
+    assert_eq!(bench.read_json("verdict.json"), verdict);
+    assert_eq!(bench.read_json("plan.json")["seed"], 1);
+    let page = std::fs::read_to_string(bench.latest().join("report.html")).expect("a page");
+    assert!(page.contains("<svg"));
+}
+
+#[test]
+fn a_sim_that_grants_twice_is_found_out() {
+    let bench = Bench::new();
+    let line =
+        "--backend sim --sim-bug double-grant --lease-ttl 500ms --time-limit 5s --seed 1 --json";
+    let verdict = bench.run(line).expect_code(1).json();
+    assert_eq!(verdict["outcome"], "violated");
+    assert_eq!(verdict["properties"]["safety"]["outcome"], "violated");
+    assert!(classes(&verdict).contains(&"double-grant"), "{:?}", classes(&verdict));
+
+    let again = bench.run("check store/latest --json").expect_code(1).json();
+    assert_eq!(again, verdict, "a check repeats the verdict and its exit code");
+}
+
+#[test]
+fn holders_that_outlive_their_lease_are_the_holders_fault() {
+    let bench = Bench::new();
+    let line =
+        "--backend sim --overrun --lease-ttl 200ms --hold 5ms --time-limit 6s --seed 1 --json";
+    let verdict = bench.run(line).expect_code(0).json();
+    assert_eq!(verdict["properties"]["safety"]["outcome"], "needs_fencing");
+    assert_eq!(verdict["properties"]["fencing"]["outcome"], "held");
+    let classes = classes(&verdict);
+    assert!(classes.contains(&"lease-overrun"), "{classes:?}");
+    assert!(classes.iter().all(|class| ["lease-overrun", "lost-update"].contains(class)));
+    let fenced = verdict["violations"].as_array().expect("a list").iter();
+    assert_eq!(fenced.filter(|violation| violation["resource"] == "fenced").count(), 0);
+
+    bench.run("check store/latest --fail-on lease-overrun").expect_code(1);
+    let human = bench.run("check store/latest").expect_code(0).stdout;
+    assert!(human.lines().next().is_some_and(|line| line.contains("NEEDS FENCING")), "{human}");
+}
+
+#[test]
+fn a_careful_holder_does_not_write_after_its_deadline() {
+    let bench = Bench::new();
+    let line = "--backend sim --overrun --holder careful --lease-ttl 200ms --hold 5ms \
+                --time-limit 6s --seed 1 --json";
+    let verdict = bench.run(line).expect_code(0).json();
+    assert!(!classes(&verdict).contains(&"lost-update"), "{:?}", classes(&verdict));
+    assert_eq!(verdict["counts"]["fenced_rejections"], 0);
+}
+
+#[test]
+fn two_runs_with_one_seed_have_the_same_plan() {
+    let bench = Bench::new();
+    let mut plans = Vec::new();
+    for _ in 0..2 {
+        bench.run("--backend sim --time-limit 1s --seed 5 -q").expect_code(0);
+        plans.push(bench.read_json("plan.json"));
+    }
+    assert_eq!(plans[0], plans[1]);
+    assert_eq!(std::fs::read_dir(bench.path().join("store")).expect("a store").count(), 3);
+}
+
+#[test]
+fn every_exported_line_is_json_and_every_completion_has_its_invoke() {
+    let bench = Bench::new();
+    bench.run("--backend sim --lease-ttl 200ms --time-limit 2s --seed 1 -q").expect_code(0);
+    let text = bench.run("export store/latest").expect_code(0).stdout;
+    let mut open = std::collections::HashSet::new();
+    let mut completions = 0;
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).expect("a JSON line");
+        if line["record"] != "event" || line["function"] == "lost" {
+            continue;
+        }
+        let id = (line["client"].to_string(), line["op"].to_string());
+        if line["phase"] == "invoke" {
+            assert!(open.insert(id), "an operation is invoked once");
+        } else {
+            assert!(open.remove(&id), "no invoke before {line}");
+            completions += 1;
+        }
+    }
+    assert!(completions > 20, "{completions}");
+}
+
+#[test]
+fn a_run_directory_survives_damage_as_far_as_it_can_be_read() {
+    let bench = Bench::new();
+    bench
+        .run("--backend sim --lease-ttl 200ms --hold 5ms --time-limit 2s --seed 1 -q")
+        .expect_code(0);
+    let path = bench.latest().join("history");
+    let whole = std::fs::read(&path).expect("a history");
+
+    std::fs::write(&path, &whole[..whole.len() * 2 / 3]).expect("write");
+    let ran = bench.run("check store/latest --json");
+    assert!(matches!(ran.code, Some(0 | 3)), "{}", ran.stderr);
+    let warnings = ran.json()["warnings"].to_string();
+    assert!(warnings.contains("interrupted") || warnings.contains("damaged"), "{warnings}");
+
+    let mut flipped = whole.clone();
+    let middle = whole.len() / 2;
+    flipped[middle] ^= 0xff;
+    std::fs::write(&path, &flipped).expect("write");
+    let ran = bench.run("check store/latest");
+    assert!(matches!(ran.code, Some(0 | 3)), "{}", ran.stderr);
+    assert!(ran.stderr.contains("lost"), "the damage is named: {}", ran.stderr);
+
+    let mut newer = whole.clone();
+    newer[8] = 200;
+    std::fs::write(&path, &newer).expect("write");
+    let ran = bench.run("check store/latest").expect_code(2);
+    assert!(ran.stderr.contains("version 200"), "{}", ran.stderr);
+
+    std::fs::write(&path, b"").expect("write");
+    bench.run("check store/latest").expect_code(2);
+    std::fs::remove_file(&path).expect("remove");
+    let ran = bench.run("check store/latest").expect_code(2);
+    assert!(ran.stderr.contains("not a run directory"), "{}", ran.stderr);
+    bench.run("check nowhere").expect_code(2);
+}
+
+#[test]
+fn an_interrupted_run_ends_in_order_and_is_judged() {
+    let bench = Bench::new();
+    for signal in ["-INT", "-TERM"] {
+        let mut run = bench.start("--backend sim --time-limit 60s --seed 1");
+        run.wait_for("answers writes", Duration::from_secs(10));
+        run.signal(signal);
+        assert_eq!(run.wait(Duration::from_secs(15)), Some(130), "{signal}");
+        let verdict = bench.read_json("verdict.json");
+        assert!(verdict["warnings"].to_string().contains("interrupted"), "{}", verdict["warnings"]);
+    }
+}
+
+#[test]
+fn a_killed_control_node_leaves_a_run_directory_that_can_be_checked() {
+    let bench = Bench::new();
+    let mut run =
+        bench.start("--backend sim --lease-ttl 200ms --hold 5ms --time-limit 60s --seed 1");
+    run.wait_for("answers writes", Duration::from_secs(10));
+    let history = bench.latest().join("history");
+    support::wait_until("a history", Duration::from_secs(20), || {
+        std::fs::metadata(&history).is_ok_and(|file| file.len() > 20_000)
+    });
+    run.signal("-KILL");
+    run.wait(Duration::from_secs(5));
+    let verdict = bench.run("check store/latest --json").expect_code(0).json();
+    assert!(verdict["counts"]["acquires_ok"].as_u64() > Some(10), "{}", verdict["counts"]);
+    assert!(verdict["warnings"].to_string().contains("interrupted"));
+}
