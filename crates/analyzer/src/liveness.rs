@@ -51,7 +51,12 @@ pub(crate) fn restarts(faults: &Faults, leader_changes: &[LeaderChange]) -> Vec<
 
 /// When replies can get lost: while a fault comes and goes, at a change of leader, and while the
 /// store does not answer writes. A partition in force leaves the clients' connections alone.
-pub(crate) fn unsettled(observed: &Observed, faults: &Faults, servers: &Servers, leader_changes: &[LeaderChange]) -> Spans {
+pub(crate) fn unsettled(
+    observed: &Observed,
+    faults: &Faults,
+    servers: &Servers,
+    leader_changes: &[LeaderChange],
+) -> Spans {
     let changes = leader_changes.iter().map(|change| (change.time_ns, change.time_ns));
     let turns = changes.chain(faults.iter().flat_map(|fault| fault.turns()));
     // An instant is the shortest span.

@@ -61,7 +61,7 @@ fn both(a: &Drawn, b: &Drawn, at: impl Fn(&Drawn, f64) -> bool) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn the_sweep_finds_exactly_the_pairs_that_overlap(drawn in proptest::collection::vec(drawn(), 0..6)) {
@@ -132,8 +132,11 @@ fn any_detail() -> impl Strategy<Value = Detail> {
         ),
         (any::<bool>(), any_token(), proptest::option::of(number()))
             .prop_map(|(ours, token, at_revision)| Detail::Entry { ours, token, at_revision }),
-        (resource, any_token(), number())
-            .prop_map(|(resource, token, value)| Detail::Access { resource, token, value }),
+        (resource, any_token(), number()).prop_map(|(resource, token, value)| Detail::Access {
+            resource,
+            token,
+            value
+        }),
     ]
 }
 
@@ -149,8 +152,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Function::Read,
         Function::Write,
     ]);
-    let phase =
-        proptest::sample::select(vec![Phase::Invoke, Phase::Ok, Phase::Fail, Phase::Info]);
+    let phase = proptest::sample::select(vec![Phase::Invoke, Phase::Ok, Phase::Fail, Phase::Info]);
     let who = (0..3u32, 0..3u64, 0..100u64, prop_oneof![9 => Just(0u16), 1 => small()]);
     (number(), who, proptest::option::of(small()), function, phase, any_detail()).prop_map(
         |(time_ns, (client, attempt, op, key), server, function, phase, detail)| Event {
@@ -230,7 +232,7 @@ fn any_other() -> impl Strategy<Value = Record> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn no_history_makes_the_analyzer_panic(
