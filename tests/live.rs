@@ -210,6 +210,13 @@ fn a_standing_lab_serves_one_run_after_another_and_stays() {
     }
     let status = bench.run("lab status").expect_code(0).stdout;
     assert!(status.contains("lab stay"), "{status}");
+    let mut first = bench.start("--backend etcd --nodes-count 3 --clients 2 --lab stay");
+    first.wait_for("answers writes", FIRST_FAULT);
+    let second = bench.run("--backend etcd --nodes-count 3 --clients 2 --lab stay").expect_code(5);
+    assert!(second.stderr.contains("in use by another run"), "{}", second.stderr);
+    first.signal("-INT");
+    assert!(first.wait(Duration::from_secs(60)) == Some(130));
+
     let shell = bench.run("lab ssh --lab stay n2 hostname").expect_code(0);
     assert_eq!(shell.stdout.trim(), "n2");
     let too_many = bench.run("--backend etcd --lab stay --time-limit 1s").expect_code(5);

@@ -66,11 +66,11 @@ impl HealReport {
 /// called any number of times, and works from the journals alone.
 ///
 /// A run whose process still lives is passed over unless it is named. `connect` reaches the nodes
-/// of one run; `lab_exists` tells whether a lab still stands: a fault is gone with its lab.
+/// of the run whose journal it is given; `lab_exists` tells whether a lab still stands: a fault is gone with its lab.
 pub async fn heal<R: Remote>(
     state_dir: &Path,
     run: Option<&str>,
-    connect: impl Fn(&[SshTarget]) -> R,
+    connect: impl Fn(&Path, &[SshTarget]) -> R,
     lab_exists: impl Fn(&str) -> bool,
 ) -> Result<HealReport, JournalError> {
     let index = OpenIndex::new(state_dir);
@@ -110,7 +110,7 @@ pub async fn heal<R: Remote>(
 async fn heal_run<R: Remote>(
     index: &OpenIndex,
     entry: &OpenRun,
-    connect: impl Fn(&[SshTarget]) -> R,
+    connect: impl Fn(&Path, &[SshTarget]) -> R,
     lab_exists: impl Fn(&str) -> bool,
     healed: &mut HealedRun,
 ) {
@@ -137,7 +137,8 @@ async fn heal_run<R: Remote>(
             index.path_of(&entry.run_id).display()
         )
     }));
-    let faults = content.open.values().map(|intent| heal_fault(intent, &connect, &lab_exists));
+    let faults =
+        content.open.values().map(|intent| heal_fault(path, intent, &connect, &lab_exists));
     healed.faults = join_all(faults).await;
     if let Err(error) = settle(index, entry, healed) {
         healed.problems.push(error.to_string());
@@ -145,8 +146,9 @@ async fn heal_run<R: Remote>(
 }
 
 async fn heal_fault<R: Remote>(
+    journal: &Path,
     intent: &Intent,
-    connect: impl Fn(&[SshTarget]) -> R,
+    connect: impl Fn(&Path, &[SshTarget]) -> R,
     lab_exists: impl Fn(&str) -> bool,
 ) -> HealedFault {
     let lab_gone = intent.lab_id.clone().filter(|lab| !lab_exists(lab));
@@ -154,7 +156,7 @@ async fn heal_fault<R: Remote>(
         Vec::new()
     } else {
         let targets: Vec<SshTarget> = intent.nodes.iter().map(|node| node.ssh.clone()).collect();
-        undo_everywhere(&connect(&targets), intent).await
+        undo_everywhere(&connect(journal, &targets), intent).await
     };
     HealedFault { run_id: intent.run_id.clone(), fault: intent.fault, lab_gone, nodes }
 }

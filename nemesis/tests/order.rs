@@ -62,7 +62,7 @@ impl Scene {
     /// Heals as another process would, with another connection.
     async fn heal(&self, remote: impl Fn() -> FakeRemote, lab_exists: bool) -> HealReport {
         let state = self.folder.path().join("state");
-        heal(&state, Some("r1"), |_| remote(), |_| lab_exists).await.expect("an index")
+        heal(&state, Some("r1"), |_, _| remote(), |_| lab_exists).await.expect("an index")
     }
 }
 
@@ -281,7 +281,8 @@ async fn a_run_in_progress_is_passed_over_unless_it_is_named() {
     let scene = scene(|_| {});
     drop(scene.begin(1).await.expect("applied"));
     let state = scene.folder.path().join("state");
-    let report = heal(&state, None, |_| FakeRemote::default(), |_| true).await.expect("an index");
+    let report =
+        heal(&state, None, |_, _| FakeRemote::default(), |_| true).await.expect("an index");
     assert_eq!(report.runs[0].in_progress_pid, Some(std::process::id()));
     assert!(report.runs[0].faults.is_empty());
     assert_eq!(scene.open_faults(), [1]);
@@ -290,7 +291,8 @@ async fn a_run_in_progress_is_passed_over_unless_it_is_named() {
         .expect("an entry");
     orphan.control_start_ticks -= 1;
     scene.index().add(&orphan).expect("replaced");
-    let report = heal(&state, None, |_| FakeRemote::default(), |_| true).await.expect("an index");
+    let report =
+        heal(&state, None, |_, _| FakeRemote::default(), |_| true).await.expect("an index");
     assert!(report.runs[0].faults[0].undone());
     assert!(!scene.is_indexed());
 }
@@ -340,7 +342,7 @@ async fn a_damaged_journal_is_named_and_its_good_lines_are_healed() {
 #[tokio::test]
 async fn nothing_to_heal_is_fine() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let report = heal(folder.path(), None, |_| FakeRemote::default(), |_| true).await;
+    let report = heal(folder.path(), None, |_, _| FakeRemote::default(), |_| true).await;
     assert!(report.expect("an empty index").is_clean());
 }
 
@@ -351,5 +353,5 @@ fn faults_can_be_driven_from_any_task() {
     sendable(&scene.begin(1));
     sendable(&scene.whole_fault());
     sendable(&scene.nemesis.heal_all_open());
-    sendable(&heal(Path::new("x"), None, |_| FakeRemote::default(), |_| true));
+    sendable(&heal(Path::new("x"), None, |_, _| FakeRemote::default(), |_| true));
 }

@@ -194,7 +194,8 @@ async fn heal_cleans_from_the_journal_alone() {
     assert_ne!(scene.rules().await, before);
     let state = scene.folder.path().join("state");
     let control_dir = scene.lab.ssh_control_dir();
-    let report = heal(&state, Some("r1"), |targets| connect(targets, &control_dir), |_| true).await;
+    let report =
+        heal(&state, Some("r1"), |_, targets| connect(targets, &control_dir), |_| true).await;
     let report = report.expect("an index");
     assert!(report.is_clean(), "{report:?}");
     assert!(report.runs[0].faults[0].undone());

@@ -205,7 +205,7 @@ async fn heal_undoes_a_fault_from_the_journal_alone() {
     let state = bench.folder.path().join("state");
     for faults in [1, 0] {
         let report =
-            heal(&state, Some("r1"), |_| bench.remote(), |_| true).await.expect("an index");
+            heal(&state, Some("r1"), |_, _| bench.remote(), |_| true).await.expect("an index");
         assert!(report.is_clean(), "{report:?}");
         assert_eq!(report.runs.iter().map(|run| run.faults.len()).sum::<usize>(), faults);
         assert_eq!(bench.rules(), before);

@@ -169,9 +169,10 @@ fn owners(operations: &[Involved]) -> Vec<Owner<'_>> {
     owners
 }
 
-/// From a little before the first grant to a little after the last belief. Waits reach back
-/// without limit and a dead client's lease may run on for long: both would crush the rest, so the
-/// former are cut off and the latter gets at most as much room again.
+/// From a little before the first grant, or the end of a lease that ended during the wait for it,
+/// to a little after the last belief. Waits reach back without limit and a dead client's lease may
+/// run on for long: both would crush the rest, so the former are cut off and the latter gets at most
+/// as much room again.
 fn window(owners: &[Owner], time_ns: u64) -> Range<u64> {
     let mut begin_ns = time_ns;
     let mut end_ns = time_ns;
@@ -179,7 +180,8 @@ fn window(owners: &[Owner], time_ns: u64) -> Range<u64> {
     let nothing_granted = owners.iter().all(|owner| owner.granted().is_none());
     for owner in owners {
         if let Some((acquire, ok_ns)) = owner.granted() {
-            begin_ns = begin_ns.min(ok_ns);
+            let lease_over_ns = acquire.contract_end_ns.map(|end_ns| end_ns.max(acquire.invoke_ns));
+            begin_ns = begin_ns.min(ok_ns).min(lease_over_ns.unwrap_or(ok_ns));
             end_ns = end_ns.max(ok_ns).max(acquire.belief_end_ns.unwrap_or(0));
             lease_end_ns = lease_end_ns.max(acquire.contract_end_ns.unwrap_or(0));
         } else if let Some(acquire) = owner.acquire.filter(|_| nothing_granted) {

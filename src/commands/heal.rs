@@ -1,9 +1,14 @@
 //! `locktest heal`: undo what killed runs left behind, from their journals alone.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use anyhow::Context;
 use locktest_cluster::{AuditLog, SshCluster};
+use locktest_history::{Run, RunDir};
 use locktest_lab::{Lab, LabDirs};
 use locktest_nemesis::{HealReport, heal as heal_journals};
+use locktest_workloads::clock::RunClock;
 
 use crate::cli::HealArgs;
 use crate::exit::{Exit, Failure};
@@ -31,12 +36,22 @@ pub async fn heal_open(run: Option<&str>) -> Result<HealReport, Failure> {
         .tempdir()
         .context("cannot make a folder for the ssh connections")
         .map_err(Failure::set_up)?;
-    let connect = |targets: &[_]| SshCluster::new(targets, sockets.path(), AuditLog::none());
+    let connect = |journal: &Path, targets: &[_]| {
+        SshCluster::new(targets, sockets.path(), audit_of(journal).unwrap_or_else(AuditLog::none))
+    };
     let lab_exists = |id: &str| Lab::open(&dirs, id).is_ok();
     heal_journals(&dirs.state, run, connect, lab_exists)
         .await
         .context("cannot read the journals of open faults")
         .map_err(Failure::set_up)
+}
+
+/// The audit log of the run to which a journal belongs, if its directory can still be written.
+fn audit_of(journal: &Path) -> Option<AuditLog> {
+    let run_dir = RunDir::open(journal.parent()?).ok()?;
+    let run: Run = serde_json::from_slice(&std::fs::read(run_dir.run()).ok()?).ok()?;
+    let clock = RunClock::from_origin(run.origin_monotonic_ns);
+    AuditLog::open(&run_dir.audit_log(), Arc::new(move || clock.now_ns())).ok()
 }
 
 fn in_words(report: &HealReport) -> String {

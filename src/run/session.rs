@@ -28,7 +28,7 @@ use super::recording::Recording;
 use super::stop::Stop;
 use super::target::Target;
 use crate::commands::ssh_target;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
 
 /// How long a cluster may take to answer its first write.
@@ -69,8 +69,8 @@ pub struct Session {
     pub sim_bug: Option<SimBug>,
 }
 
-/// A lab with a running cluster in it.
-struct Raised {
+/// A lab with the cluster that is to run in it.
+struct Assembled {
     lab: Lab,
     ssh: Arc<SshCluster>,
     cluster: Arc<Cluster>,
@@ -78,39 +78,59 @@ struct Raised {
 }
 
 impl Session {
-    /// Runs against real servers.
+    /// Runs against real servers. However the run ends, its servers are stopped and a lab of its
+    /// own is removed.
     pub async fn run_on_lab(self, store: Store, binary: Binary) -> Result<Ended, Failure> {
-        let raised = self.raise(store, binary).await.map_err(Failure::set_up)?;
-        let setting = NemesisSetting {
-            run_id: self.run.id.clone(),
-            lab_id: self.run.lab.clone(),
-            endpoints: raised.endpoints.clone(),
-            node_run_dir: NodeLayout::new(NODE_BASE).run(),
-            journal: self.run_dir.fault_journal(),
-            state_dir: self.dirs.state.clone(),
-        };
-        let clock = self.clock;
-        let nemesis = Nemesis::new(setting, raised.ssh.clone(), Arc::new(move || clock.now_ns()))
-            .context("cannot start the undo journal")
-            .map_err(Failure::set_up)?;
-        let target = Target::Cluster(raised.cluster.clone());
-        let client = |index| {
-            let mut command = raised.lab.client_command(index, &own_binary()?);
-            command.arg("client");
-            Ok(command)
-        };
-        let (interrupted, left) = self
-            .record(&target, client, Some((&nemesis, &raised.cluster)))
-            .await
-            .map_err(Failure::internal)?;
-        self.fetch_logs(&raised).await;
-        let removed = self.dismantle(raised).await;
+        let lab = self.open_lab().await.map_err(Failure::set_up)?;
+        let _claim = lab.claim().await.map_err(Failure::set_up)?;
+        let assembled = self.assemble(lab, store, binary).await.map_err(Failure::set_up)?;
+        let result = self.run_on(&assembled).await;
+        self.fetch_logs(&assembled).await;
+        let removed = self.dismantle(assembled).await;
+        let (interrupted, left) = result?;
         let mut fault_left = left.filter(|_| !self.own_lab || removed.is_err());
         if let Some(left) = &mut fault_left {
             left.push_str("; to undo it by hand: locktest heal");
         }
         removed.map_err(Failure::set_up)?;
         Ok(Ended { interrupted, fault_left })
+    }
+
+    async fn run_on(&self, assembled: &Assembled) -> Result<(bool, Option<String>), Failure> {
+        let cluster = &assembled.cluster;
+        if !self.own_lab {
+            let reset = cluster.reset().await.context("cannot clear the lab of an earlier run");
+            reset.map_err(Failure::set_up)?;
+        }
+        cluster.start().await.map_err(Failure::set_up)?;
+        tokio::select! {
+            ready = cluster.wait_ready(READY_LIMIT) => ready.map_err(Failure::set_up)?,
+            () = self.stop.requested() => {
+                let error = anyhow!("interrupted before the cluster was ready");
+                return Err(Failure { exit: Exit::Interrupted, error });
+            }
+        }
+        let setting = NemesisSetting {
+            run_id: self.run.id.clone(),
+            lab_id: self.run.lab.clone(),
+            endpoints: assembled.endpoints.clone(),
+            node_run_dir: NodeLayout::new(NODE_BASE).run(),
+            journal: self.run_dir.fault_journal(),
+            state_dir: self.dirs.state.clone(),
+        };
+        let clock = self.clock;
+        let now_ns = Arc::new(move || clock.now_ns());
+        let nemesis = Nemesis::new(setting, assembled.ssh.clone(), now_ns)
+            .context("cannot start the undo journal")
+            .map_err(Failure::set_up)?;
+        let client = |index| {
+            let mut command = assembled.lab.client_command(index, &own_binary()?);
+            command.arg("client");
+            Ok(command)
+        };
+        self.record(&Target::Cluster(cluster.clone()), client, Some((&nemesis, cluster)))
+            .await
+            .map_err(Failure::internal)
     }
 
     /// Runs against the sim.
@@ -131,29 +151,32 @@ impl Session {
         Ok(Ended { interrupted, fault_left: None })
     }
 
-    async fn raise(&self, store: Store, binary: Binary) -> Result<Raised> {
+    /// Raises a lab of the run's own, or takes the standing one that was named.
+    async fn open_lab(&self) -> Result<Lab> {
         let plan = &self.run.plan;
         let (servers, clients) = (plan.nodes.len(), plan.client_seeds.len());
-        let lab_id = self.run.lab.as_deref().context("the run has no lab")?;
-        let lab = if self.own_lab {
+        let id = self.run.lab.as_deref().context("the run has no lab")?;
+        if self.own_lab {
             let spec = LabSpec {
-                id: Some(lab_id.to_owned()),
+                id: Some(id.to_owned()),
                 servers: u16::try_from(servers)?,
                 clients: u16::try_from(clients)?,
                 subnet: self.subnet,
             };
-            Lab::up(&self.dirs, &spec).await.context("cannot raise a lab")?
-        } else {
-            Lab::open(&self.dirs, lab_id)?
-        };
+            return Lab::up(&self.dirs, &spec).await.context("cannot raise a lab");
+        }
+        let lab = Lab::open(&self.dirs, id)?;
         let (has_servers, has_clients) = (lab.nodes().len(), lab.client_addresses().len());
         ensure!(
             has_servers >= servers && has_clients >= clients,
-            "lab {lab_id} has {has_servers} servers and {has_clients} clients; the run needs {servers} and {clients}"
+            "lab {id} has {has_servers} servers and {has_clients} clients; the run needs {servers} and {clients}"
         );
-        self.terminal.detail(format_args!("lab {lab_id} is up at {}", lab.subnet()));
+        Ok(lab)
+    }
 
-        let nodes = &lab.nodes()[..servers];
+    async fn assemble(&self, lab: Lab, store: Store, binary: Binary) -> Result<Assembled> {
+        self.terminal.detail(format_args!("lab {} is up at {}", lab.id(), lab.subnet()));
+        let nodes = &lab.nodes()[..self.run.plan.nodes.len()];
         let targets: Vec<SshTarget> = nodes.iter().map(ssh_target).collect();
         let clock = self.clock;
         let audit = AuditLog::open(&self.run_dir.audit_log(), Arc::new(move || clock.now_ns()))
@@ -183,15 +206,7 @@ impl Session {
             Binary::Upload(path) => upload_binary(&ssh, &members, &path, &layout).await?,
         };
         let cluster = Arc::new(Cluster::new(store, members, &path, &layout, ssh.clone())?);
-        if !self.own_lab {
-            cluster.reset().await.context("cannot clear the lab of an earlier run")?;
-        }
-        cluster.start().await?;
-        tokio::select! {
-            ready = cluster.wait_ready(READY_LIMIT) => ready?,
-            () = self.stop.requested() => {}
-        }
-        Ok(Raised { lab, ssh, cluster, endpoints })
+        Ok(Assembled { lab, ssh, cluster, endpoints })
     }
 
     /// Runs the clients and the nemesis, and records. Tells whether a signal cut it short, and
@@ -213,34 +228,30 @@ impl Session {
         let live = LiveLine::start(&self.terminal, recording.counts(), limit);
 
         let mut left = Vec::new();
-        let workload = async {
-            match nemesis.filter(|_| !plan.schedule.is_empty()) {
-                Some((nemesis, cluster)) => {
-                    let injection = Injection {
-                        plan,
-                        nemesis,
-                        cluster,
-                        clock: self.clock,
-                        recording: &recording,
-                        prober: &prober,
-                        live: &live,
-                        stop: &self.stop,
-                        terminal: &self.terminal,
-                    };
-                    left = injection.run(end).await?;
-                    // A fault in force is undone before this; only then may the wait below begin.
-                }
-                None => {
-                    tokio::select! {
-                        () = tokio::time::sleep_until(end) => {}
-                        () = self.stop.requested() => {}
-                        () = all_ended(&fleet) => {}
-                    }
+        match nemesis.filter(|_| !plan.schedule.is_empty()) {
+            Some((nemesis, cluster)) => {
+                let injection = Injection {
+                    plan,
+                    nemesis,
+                    cluster,
+                    clock: self.clock,
+                    recording: &recording,
+                    prober: &prober,
+                    live: &live,
+                    stop: &self.stop,
+                    terminal: &self.terminal,
+                };
+                left = injection.run(end).await?;
+                // A fault in force is undone before this; only then may the wait below begin.
+            }
+            None => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(end) => {}
+                    () = self.stop.requested() => {}
+                    () = all_ended(&fleet) => {}
                 }
             }
-            anyhow::Ok(())
-        };
-        workload.await?;
+        }
         let interrupted = self.stop.is_requested();
         if interrupted {
             self.terminal.step("interrupted: stopping in order");
@@ -315,10 +326,10 @@ impl Session {
         Ok(Fleet::start(clients, self.clock, &recording.sender())?)
     }
 
-    async fn fetch_logs(&self, raised: &Raised) {
-        let fetch = raised.cluster.members().iter().map(|member| async move {
+    async fn fetch_logs(&self, assembled: &Assembled) {
+        let fetch = assembled.cluster.members().iter().map(|member| async move {
             let path = self.run_dir.logs().join(format!("{}.log", member.name));
-            let log = raised.cluster.log(member.id, None).await.map_err(anyhow::Error::from);
+            let log = assembled.cluster.log(member.id, None).await.map_err(anyhow::Error::from);
             if let Err(error) = log.and_then(|text| Ok(std::fs::write(&path, text)?)) {
                 self.terminal.warning(format_args!("no log of {}: {error}", member.name));
             }
@@ -326,14 +337,14 @@ impl Session {
         join_all(fetch).await;
     }
 
-    async fn dismantle(&self, raised: Raised) -> Result<()> {
+    async fn dismantle(&self, assembled: Assembled) -> Result<()> {
         if !self.own_lab {
-            raised.cluster.reset().await.context("cannot stop the servers")?;
+            assembled.cluster.reset().await.context("cannot stop the servers")?;
         }
-        raised.ssh.close().await;
+        assembled.ssh.close().await;
         if self.own_lab {
-            let id = raised.lab.id().to_owned();
-            raised.lab.down().await.with_context(|| {
+            let id = assembled.lab.id().to_owned();
+            assembled.lab.down().await.with_context(|| {
                 format!("cannot remove lab {id}; to try again: locktest lab down {id}")
             })?;
         }

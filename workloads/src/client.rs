@@ -3,8 +3,6 @@
 //! It takes its own timestamps and decides everything by its own seed, so that it can be paused,
 //! killed or cut off like any client of a lock service.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
@@ -12,10 +10,10 @@ use locktest_history::{Backend, Plan};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe;
-use tokio::sync::Notify;
 
 use crate::clock::RunClock;
-use crate::mutex::{MutexClient, PendingAccesses};
+use crate::control::Control;
+use crate::mutex::MutexClient;
 use crate::protocol::{ClientConfig, ToClient};
 use crate::recipes::{CallError, ConsulSession, EtcdLockRpc, Recipe, SimLock};
 use crate::recorder::Recorder;
@@ -81,54 +79,25 @@ async fn run_with<R: Recipe>(recipe: R, config: &ClientConfig, words: Words) {
     let plan: &Plan = &config.plan;
     let clock = RunClock::from_origin(config.origin_monotonic_ns);
     let recorder = Recorder::new(config.client, clock, io::stdout());
-    let accesses: PendingAccesses = RefCell::new(Some(HashMap::new()));
-    let stopping = Cell::new(false);
-    let stop = Notify::new();
-    let index = config.client.0 as usize;
-    let client = MutexClient {
-        recipe,
-        plan,
-        recorder: &recorder,
-        accesses: &accesses,
-        stopping: &stopping,
-        stop: &stop,
-        server: Cell::new(index % plan.nodes.len().max(1)),
-    };
-    let seed = plan.client_seeds.get(index).copied().unwrap_or(plan.seed);
+    let control = Control::default();
+    let client = MutexClient::new(recipe, plan, &recorder, &control);
+    let seed = plan.client_seeds.get(config.client.0 as usize).copied().unwrap_or(plan.seed);
     tokio::select! {
-        () = client.run(seed) => {}
-        () = listen(words, &accesses, &stopping, &stop) => {}
+        () = recorder.attend(client.run(seed)) => {}
+        () = listen(words, &control) => {}
     }
 }
 
 /// Takes the control node's words. It never ends by itself: the loop ends when it has stopped.
-async fn listen(
-    mut words: Words,
-    accesses: &PendingAccesses,
-    stopping: &Cell<bool>,
-    stop: &Notify,
-) {
+async fn listen(mut words: Words, control: &Control) {
     while let Ok(Some(line)) = words.next_line().await {
         match serde_json::from_str::<ToClient>(&line) {
-            Ok(ToClient::Access { op, accepted, value }) => {
-                let waiting = accesses.borrow_mut().as_mut().and_then(|map| map.remove(&op));
-                if let Some(waiting) = waiting {
-                    // Whoever asked may have stopped waiting.
-                    let _ = waiting.send((accepted, value));
-                }
-            }
-            Ok(ToClient::Stop) => {
-                stopping.set(true);
-                stop.notify_waiters();
-            }
+            Ok(word) => control.hear(word),
             Err(error) => {
                 let _ = writeln!(io::stderr(), "not understood: {error}: {line}");
             }
         }
     }
-    // The control node is gone: nobody will answer.
-    accesses.borrow_mut().take();
-    stopping.set(true);
-    stop.notify_waiters();
+    control.lose();
     std::future::pending().await
 }

@@ -5,13 +5,15 @@
 
 pub mod client;
 pub mod clock;
+mod control;
 pub mod fleet;
-mod mutex;
+pub mod mutex;
 mod protocol;
-mod recipes;
-mod recorder;
+pub mod recipes;
+pub mod recorder;
 mod resource;
 pub mod sim;
 
+pub use control::Control;
 pub use protocol::ClientConfig;
 pub use recipes::recipe_name;

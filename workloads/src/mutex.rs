@@ -3,8 +3,7 @@
 //! Inside the critical section the owner reads both copies of the protected resource, holds, and
 //! writes both. Every choice comes from the client's seed.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::future::Future;
 use std::io::Write;
 use std::time::Duration;
@@ -14,11 +13,11 @@ use locktest_history::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
+use crate::control::Control;
 use crate::recipes::{CallError, Entry, Grant, Lease, Recipe, Renewal, bounded};
-use crate::recorder::{Owner, Recorder};
+use crate::recorder::{Open, Owner, Recorder};
 
 /// A pause after an attempt that was not granted, so that a store that answers errors at once is
 /// not flooded.
@@ -27,20 +26,20 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// A pause before a renewal is tried again at another server.
 const PAUSE_BEFORE_RENEWING_AGAIN: Duration = Duration::from_millis(50);
 
-/// A client's requests to the control node for the protected resource, by operation.
-/// `None` once the control node is gone and nobody will answer.
-pub(crate) type PendingAccesses = RefCell<Option<HashMap<u64, oneshot::Sender<(bool, u64)>>>>;
-
 /// One client's loop over a recipe.
-pub(crate) struct MutexClient<'a, R, W> {
-    pub(crate) recipe: R,
-    pub(crate) plan: &'a Plan,
-    pub(crate) recorder: &'a Recorder<W>,
-    pub(crate) accesses: &'a PendingAccesses,
-    pub(crate) stopping: &'a Cell<bool>,
-    pub(crate) stop: &'a tokio::sync::Notify,
+pub struct MutexClient<'a, R, W> {
+    recipe: R,
+    plan: &'a Plan,
+    recorder: &'a Recorder<W>,
+    control: &'a Control,
     /// The server that is spoken to; the next one after each failure.
-    pub(crate) server: Cell<usize>,
+    server: Cell<usize>,
+}
+
+/// A lock that was granted, and the lease that it rests on.
+pub struct Held<Id> {
+    live: LiveLease<Id>,
+    grant: Grant,
 }
 
 /// How one hold is to be spent.
@@ -80,7 +79,18 @@ enum HoldEnd {
     Lost(String),
 }
 
-impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
+impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
+    /// The client that `recorder` records. It starts at the server of its own number.
+    pub fn new(
+        recipe: R,
+        plan: &'a Plan,
+        recorder: &'a Recorder<W>,
+        control: &'a Control,
+    ) -> MutexClient<'a, R, W> {
+        let server = recorder.client().0 as usize % plan.nodes.len().max(1);
+        MutexClient { recipe, plan, recorder, control, server: Cell::new(server) }
+    }
+
     /// Runs until the control node says stop, or goes away.
     pub(crate) async fn run(&self, seed: u64) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -97,7 +107,7 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
     }
 
     fn is_over(&self) -> bool {
-        self.stopping.get() || self.recorder.is_closed()
+        self.control.is_stopping() || self.recorder.is_closed()
     }
 
     fn rotate(&self) {
@@ -112,20 +122,17 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
         Duration::from_millis(self.plan.op_timeout_ms)
     }
 
-    /// Ends early when the control node says stop.
-    async fn until_stop<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        if self.stopping.get() {
-            return None;
-        }
-        tokio::select! {
-            result = work => Some(result),
-            () = self.stop.notified() => None,
-        }
-    }
-
     /// One acquire, and all that follows from it. Tells whether the lock was granted.
     async fn attempt(&self, owner: Owner, hold: HoldPlan) -> bool {
-        let key = &self.plan.keys[owner.key.0 as usize];
+        let Some(held) = self.acquire(owner).await else { return false };
+        self.hold(owner, &held, hold).await;
+        true
+    }
+
+    /// One acquire, from its invoke to its completion. If the lock was not granted, what the
+    /// attempt may have left is released.
+    pub async fn acquire(&self, owner: Owner) -> Option<Held<R::LeaseId>> {
+        let key = &self.plan.key_name(owner.key);
         let acquire = self.recorder.invoke(owner, Function::Acquire, self.node(), Detail::None);
         let give_up = Instant::now() + Duration::from_millis(self.plan.acquire_timeout_ms);
 
@@ -138,7 +145,7 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
                 // nothing, and expires.
                 let reason = Detail::Reason(format!("no lease: {error}"));
                 self.recorder.complete(acquire, Outcome::Fail, self.node(), reason);
-                return false;
+                return None;
             }
         };
         let session_ns = self.recorder.now_ns() - start_ns;
@@ -148,17 +155,16 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
             self.recipe.lock(self.server.get(), &live.lease.id, key, give_up),
         );
         let answer = if self.plan.renew_while_waiting {
-            self.until_stop(self.with_renewals(owner, &live, asking)).await
+            self.control.until_stop(self.with_renewals(owner, &live, asking)).await
         } else {
-            self.until_stop(async { Ok(asking.await) }).await
+            self.control.until_stop(async { Ok(asking.await) }).await
         };
         let failure = match answer {
             Some(Ok(Ok(grant))) => {
                 let wait_ns = grant.waited.as_nanos() as u64;
                 let detail = live.detail(grant.revision, session_ns, wait_ns);
                 self.recorder.complete(acquire, Outcome::Ok, self.node(), detail);
-                self.hold_and_release(owner, &live, &grant, hold).await;
-                return true;
+                return Some(Held { live, grant });
             }
             Some(Ok(Err(error))) => error,
             Some(Err(lost)) => CallError::Unknown(format!("gave up waiting: {lost}")),
@@ -167,17 +173,12 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
         let (outcome, reason) = outcome_of(&failure);
         self.recorder.complete(acquire, outcome, self.node(), reason);
         self.release_what_may_be_left(owner, &live).await;
-        false
+        None
     }
 
-    async fn hold_and_release(
-        &self,
-        owner: Owner,
-        live: &LiveLease<R::LeaseId>,
-        grant: &Grant,
-        hold: HoldPlan,
-    ) {
-        let section = self.critical_section(owner, live, grant, hold);
+    async fn hold(&self, owner: Owner, held: &Held<R::LeaseId>, hold: HoldPlan) {
+        let live = &held.live;
+        let section = self.critical_section(owner, held, hold);
         let end = if hold.renew {
             match self.with_renewals(owner, live, section).await {
                 Ok(end) => end,
@@ -191,7 +192,13 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
             self.release_what_may_be_left(owner, live).await;
             return;
         }
-        let key = &self.plan.keys[owner.key.0 as usize];
+        self.release(owner, held).await;
+    }
+
+    /// Gives the lock up, and then the lease.
+    pub async fn release(&self, owner: Owner, held: &Held<R::LeaseId>) {
+        let Held { live, grant } = held;
+        let key = &self.plan.key_name(owner.key);
         let release = self.recorder.invoke(owner, Function::Release, self.node(), Detail::None);
         let unlock = self.recipe.unlock(self.server.get(), &live.lease.id, key, grant);
         let result = bounded(self.op_timeout(), unlock).await;
@@ -220,11 +227,10 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
     async fn critical_section(
         &self,
         owner: Owner,
-        live: &LiveLease<R::LeaseId>,
-        grant: &Grant,
+        held: &Held<R::LeaseId>,
         hold: HoldPlan,
     ) -> HoldEnd {
-        let token = match self.validate(owner, live, grant).await {
+        let token = match self.validate(owner, held).await {
             Ok(Entry { ours: true, token, .. }) => token,
             Ok(_) => return HoldEnd::Lost("the lock's entry is not ours".into()),
             // Without a token the fenced copy is left alone.
@@ -237,12 +243,12 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
             Some(_) => self.read(owner, Resource::Fenced, token).await,
             None => None,
         };
-        self.until_stop(sleep(hold.length)).await;
+        self.control.until_stop(sleep(hold.length)).await;
         let copies = [(Resource::Unfenced, Some(unfenced)), (Resource::Fenced, fenced)];
         for (resource, value) in copies {
             let Some(value) = value else { continue };
             if self.plan.holder == HolderPolicy::Careful
-                && self.recorder.now_ns() >= live.deadline_ns()
+                && self.recorder.now_ns() >= held.live.deadline_ns()
             {
                 return HoldEnd::Lost("the lease's deadline has passed".into());
             }
@@ -251,13 +257,14 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
         HoldEnd::Done
     }
 
-    async fn validate(
+    /// Reads the lock's entry back: whether it is this owner's, and its fencing token.
+    pub async fn validate(
         &self,
         owner: Owner,
-        live: &LiveLease<R::LeaseId>,
-        grant: &Grant,
+        held: &Held<R::LeaseId>,
     ) -> Result<Entry, CallError> {
-        let key = &self.plan.keys[owner.key.0 as usize];
+        let Held { live, grant } = held;
+        let key = &self.plan.key_name(owner.key);
         let validate = self.recorder.invoke(owner, Function::Validate, self.node(), Detail::None);
         let read = self.recipe.entry(self.server.get(), &live.lease.id, key, grant);
         let result = bounded(self.op_timeout(), read).await;
@@ -285,11 +292,9 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
         token: Option<Token>,
         value: u64,
     ) -> Option<(bool, u64)> {
-        let (sender, receiver) = oneshot::channel();
         let detail = Detail::Access { resource, token, value };
         let open = self.recorder.invoke(owner, function, None, detail);
-        self.accesses.borrow_mut().as_mut()?.insert(open.op, sender);
-        receiver.await.ok()
+        self.control.answer(open.op).await
     }
 
     /// Drives `work` while the lease is renewed every third of its time. The error is the notice
@@ -300,15 +305,28 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
         live: &LiveLease<R::LeaseId>,
         work: impl Future<Output = T>,
     ) -> Result<T, String> {
-        tokio::select! {
+        let under_way = Cell::new(None);
+        let result = tokio::select! {
             biased;
             result = work => Ok(result),
-            lost = self.renew_until_lost(owner, live) => Err(lost),
+            lost = self.renew_until_lost(owner, live, &under_way) => Err(lost),
+        };
+        if let Some(renewal) = under_way.take() {
+            let reason = Detail::Reason("given up: there is nothing left to renew".into());
+            self.recorder.complete(renewal, Outcome::Info, None, reason);
         }
+        result
     }
 
-    async fn renew_until_lost(&self, owner: Owner, live: &LiveLease<R::LeaseId>) -> String {
+    /// Keeps a renewal that was sent and not answered in `under_way`.
+    async fn renew_until_lost(
+        &self,
+        owner: Owner,
+        live: &LiveLease<R::LeaseId>,
+        under_way: &Cell<Option<Open>>,
+    ) -> String {
         let interval = Duration::from_millis((live.lease.ttl_ms / 3).max(1));
+        let limit = self.op_timeout().min(interval);
         let mut server = self.server.get();
         let mut pause = interval;
         loop {
@@ -316,8 +334,10 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
             let node = u16::try_from(server).ok().map(NodeId);
             let renewal = self.recorder.invoke(owner, Function::Renew, node, Detail::None);
             let start_ns = renewal.invoke_ns;
-            let limit = self.op_timeout().min(interval);
-            match bounded(limit, self.recipe.renew(server, &live.lease.id)).await {
+            under_way.set(Some(renewal));
+            let answer = bounded(limit, self.recipe.renew(server, &live.lease.id)).await;
+            let Some(renewal) = under_way.take() else { continue };
+            match answer {
                 Ok(Renewal::Renewed) => {
                     live.start_ns.set(start_ns);
                     self.recorder.complete(renewal, Outcome::Ok, node, live.detail(None, 0, 0));
@@ -340,7 +360,7 @@ impl<R: Recipe, W: Write> MutexClient<'_, R, W> {
         }
     }
 
-    fn complete(&self, open: crate::recorder::Open, result: Result<Detail, CallError>) {
+    fn complete(&self, open: Open, result: Result<Detail, CallError>) {
         match result {
             Ok(detail) => self.recorder.complete(open, Outcome::Ok, self.node(), detail),
             Err(error) => {

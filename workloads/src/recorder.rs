@@ -1,26 +1,40 @@
-//! The client's side of the history: every event leaves the process before what it announces.
+//! The client's side of the history: every invoke leaves the process before what it announces, and
+//! every other event before the client next waits.
+//!
+//! Each write wakes the control node, which costs the client more than all else that it does here.
+//! So an event that announces nothing goes out together with the next invoke if that comes at once.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io::{self, Write};
+use std::pin::pin;
 
 use locktest_history::{ClientId, Detail, Event, Function, KeyId, NodeId, Outcome, Phase};
 
 use crate::clock::RunClock;
 
 /// Streams a client's events to the control node.
-pub(crate) struct Recorder<W> {
+pub struct Recorder<W> {
     client: ClientId,
     clock: RunClock,
-    out: RefCell<W>,
+    lines: RefCell<Lines<W>>,
     next_op: Cell<u64>,
     closed: Cell<bool>,
 }
 
+/// The events that have not left the process yet, and the way out.
+struct Lines<W> {
+    waiting: Vec<u8>,
+    out: W,
+}
+
 /// Who does something to which lock: the part that the events of one attempt share.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Owner {
-    pub(crate) attempt: u64,
-    pub(crate) key: KeyId,
+pub struct Owner {
+    /// Fresh for each acquire of the client.
+    pub attempt: u64,
+    /// The lock.
+    pub key: KeyId,
 }
 
 /// An operation that was invoked and has not completed.
@@ -35,14 +49,19 @@ pub(crate) struct Open {
 }
 
 impl<W: Write> Recorder<W> {
-    pub(crate) fn new(client: ClientId, clock: RunClock, out: W) -> Recorder<W> {
+    /// Records what `client` does, as lines of JSON to `out`.
+    pub fn new(client: ClientId, clock: RunClock, out: W) -> Recorder<W> {
         Recorder {
             client,
             clock,
-            out: RefCell::new(out),
+            lines: RefCell::new(Lines { waiting: Vec::new(), out }),
             next_op: Cell::new(1),
             closed: Cell::new(false),
         }
+    }
+
+    pub(crate) fn client(&self) -> ClientId {
+        self.client
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
@@ -52,6 +71,17 @@ impl<W: Write> Recorder<W> {
     /// Whether the control node has gone away.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.get()
+    }
+
+    /// Drives the client; whatever it recorded is written out whenever it waits, and at its end.
+    pub async fn attend<T>(&self, client: impl Future<Output = T>) -> T {
+        let mut client = pin!(client);
+        poll_fn(|context| {
+            let poll = client.as_mut().poll(context);
+            self.flush();
+            poll
+        })
+        .await
     }
 
     /// Records that an operation begins now. The caller sends its request after this returns.
@@ -64,7 +94,8 @@ impl<W: Write> Recorder<W> {
     ) -> Open {
         let op = self.next_op.replace(self.next_op.get() + 1);
         let invoke_ns = self.now_ns();
-        self.write(owner, op, function, server, Phase::Invoke, invoke_ns, detail);
+        self.add(owner, op, function, server, Phase::Invoke, invoke_ns, detail);
+        self.flush();
         Open { op, invoke_ns, owner, function, server }
     }
 
@@ -78,7 +109,7 @@ impl<W: Write> Recorder<W> {
     ) -> u64 {
         let now_ns = self.now_ns();
         let server = server.or(open.server);
-        self.write(open.owner, open.op, open.function, server, outcome.into(), now_ns, detail);
+        self.add(open.owner, open.op, open.function, server, outcome.into(), now_ns, detail);
         now_ns
     }
 
@@ -86,11 +117,11 @@ impl<W: Write> Recorder<W> {
     pub(crate) fn lost(&self, owner: Owner, reason: String) {
         let op = self.next_op.replace(self.next_op.get() + 1);
         let now_ns = self.now_ns();
-        self.write(owner, op, Function::Lost, None, Phase::Ok, now_ns, Detail::Reason(reason));
+        self.add(owner, op, Function::Lost, None, Phase::Ok, now_ns, Detail::Reason(reason));
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are the fields of an event")]
-    fn write(
+    fn add(
         &self,
         owner: Owner,
         op: u64,
@@ -111,16 +142,108 @@ impl<W: Write> Recorder<W> {
             phase,
             detail,
         };
-        if self.send(&event).is_err() {
-            self.closed.set(true);
+        let mut lines = self.lines.borrow_mut();
+        match serde_json::to_writer(&mut lines.waiting, &event) {
+            Ok(()) => lines.waiting.push(b'\n'),
+            Err(_) => self.closed.set(true),
         }
     }
 
-    fn send(&self, event: &Event) -> io::Result<()> {
-        let mut line = serde_json::to_vec(event)?;
-        line.push(b'\n');
-        let mut out = self.out.borrow_mut();
-        out.write_all(&line)?;
-        out.flush()
+    fn flush(&self) {
+        if self.lines.borrow_mut().send().is_err() {
+            self.closed.set(true);
+        }
+    }
+}
+
+impl<W: Write> Lines<W> {
+    fn send(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let sent = self.out.write_all(&self.waiting);
+        self.waiting.clear();
+        sent.and_then(|()| self.out.flush())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// What has left the process, a write each.
+    #[derive(Clone, Default)]
+    struct Sent(Rc<RefCell<Vec<String>>>);
+
+    impl Write for Sent {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().push(String::from_utf8(bytes.to_vec()).expect("lines are text"));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Sent {
+        /// The phases of the events in each write.
+        fn phases(&self) -> Vec<Vec<Phase>> {
+            let phase = |line| serde_json::from_str::<Event>(line).expect("an event").phase;
+            self.0.borrow().iter().map(|lines| lines.lines().map(phase).collect()).collect()
+        }
+    }
+
+    const OWNER: Owner = Owner { attempt: 1, key: KeyId(0) };
+
+    fn recorder() -> (Recorder<Sent>, Sent) {
+        let sent = Sent::default();
+        (Recorder::new(ClientId(0), RunClock::start(), sent.clone()), sent)
+    }
+
+    fn begin(recorder: &Recorder<Sent>) -> Open {
+        recorder.invoke(OWNER, Function::Acquire, None, Detail::None)
+    }
+
+    #[test]
+    fn an_invoke_has_left_the_process_before_its_request_can_be_sent() {
+        let (recorder, sent) = recorder();
+        let _open = begin(&recorder);
+        assert_eq!(sent.phases(), [[Phase::Invoke]]);
+    }
+
+    #[test]
+    fn a_completion_leaves_together_with_an_invoke_that_follows_at_once() {
+        let (recorder, sent) = recorder();
+        recorder.complete(begin(&recorder), Outcome::Ok, None, Detail::None);
+        let _open = begin(&recorder);
+        assert_eq!(sent.phases(), [vec![Phase::Invoke], vec![Phase::Ok, Phase::Invoke]]);
+    }
+
+    #[tokio::test]
+    async fn a_client_never_waits_or_ends_with_an_event_that_has_not_left() {
+        let (recorder, sent) = recorder();
+        let client = async {
+            recorder.complete(begin(&recorder), Outcome::Info, None, Detail::None);
+            yield_now().await;
+            assert_eq!(sent.phases(), [[Phase::Invoke], [Phase::Info]]);
+            recorder.lost(OWNER, "expired".into());
+        };
+        recorder.attend(client).await;
+        assert_eq!(sent.phases(), [[Phase::Invoke], [Phase::Info], [Phase::Ok]]);
+    }
+
+    #[test]
+    fn a_control_node_that_is_gone_is_noticed() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let recorder = Recorder::new(ClientId(0), RunClock::start(), writer);
+        drop(reader);
+        assert!(!recorder.is_closed());
+        let _open = recorder.invoke(OWNER, Function::Acquire, None, Detail::None);
+        assert!(recorder.is_closed());
     }
 }

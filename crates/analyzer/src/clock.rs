@@ -24,7 +24,8 @@ pub(crate) enum Mark {
 /// What one key's clock showed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Showed {
-    /// The longest that the free key took to be granted while somebody waited.
+    /// The longest that the free key took to be granted while somebody waited, after a holder that
+    /// gave it up.
     pub(crate) longest_to_free_ns: u64,
     /// Grants after a holder that vanished, and the longest that one of them took.
     pub(crate) freed_after_vanishing: u64,
@@ -105,12 +106,13 @@ impl KeyClock {
             Mark::WaitEnds => self.waiting -= 1,
             Mark::HoldBegins => {
                 let showed = &mut self.showed;
-                showed.longest_to_free_ns = showed.longest_to_free_ns.max(self.waited_ns);
-                if std::mem::take(&mut self.vanished) {
+                let longest_ns = if std::mem::take(&mut self.vanished) {
                     showed.freed_after_vanishing += 1;
-                    showed.longest_after_vanishing_ns =
-                        showed.longest_after_vanishing_ns.max(self.waited_ns);
-                }
+                    &mut showed.longest_after_vanishing_ns
+                } else {
+                    &mut showed.longest_to_free_ns
+                };
+                *longest_ns = self.waited_ns.max(*longest_ns);
                 self.turn();
                 self.holding += 1;
             }

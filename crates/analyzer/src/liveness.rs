@@ -22,9 +22,10 @@ use crate::verdict::{LeaderChange, ViolationClass};
 /// What the liveness clocks showed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Liveness {
-    /// The longest that a free key took to be granted to somebody who waited.
+    /// The longest that a key took to be granted to somebody who waited, once its holder had given
+    /// it up.
     pub(crate) longest_to_free_ns: u64,
-    /// Grants after a holder that vanished: it died, lost touch, or let its lease run out.
+    /// Grants after a holder that vanished: it died, or its release was never confirmed.
     pub(crate) freed_after_vanishing: u64,
     /// The longest of those, as far as it was measured.
     pub(crate) longest_after_vanishing_ns: u64,

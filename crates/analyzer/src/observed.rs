@@ -27,6 +27,8 @@ pub(crate) struct Observed<'h> {
     pub(crate) faults_skipped: Vec<&'h FaultSkipped>,
     /// When every server had answered a real write.
     pub(crate) ready_ns: Option<u64>,
+    /// When the clients were told to stop.
+    pub(crate) time_up_ns: Option<u64>,
     /// Whether the run or its history ends before its end.
     pub(crate) cut_short: bool,
     /// The last instant that the history knows of.
@@ -46,6 +48,7 @@ impl<'h> Observed<'h> {
             faults_ended: HashMap::new(),
             faults_skipped: Vec::new(),
             ready_ns: None,
+            time_up_ns: None,
             cut_short: false,
             end_ns: 0,
             malformed: Malformed::default(),
@@ -60,7 +63,9 @@ impl<'h> Observed<'h> {
                     Milestone::ClusterReady => {
                         observed.ready_ns = observed.ready_ns.or(Some(*time_ns));
                     }
-                    Milestone::TimeUp => {}
+                    Milestone::TimeUp => {
+                        observed.time_up_ns = observed.time_up_ns.or(Some(*time_ns));
+                    }
                     Milestone::Interrupted => interrupted = true,
                     Milestone::End => ended = true,
                 },
@@ -100,6 +105,15 @@ impl<'h> Observed<'h> {
         observed.attempts = operations.attempts;
         observed.accesses = operations.accesses;
         observed
+    }
+
+    /// How many acquires of unknown outcome the end of the run cut off.
+    pub(crate) fn unfinished_acquires(&self) -> u64 {
+        let time_up_ns = self.time_up_ns.unwrap_or(u64::MAX);
+        let unfinished = |attempt: &&Attempt| {
+            attempt.acquire.outcome() == Outcome::Info && attempt.asked_until_ns() >= time_up_ns
+        };
+        self.attempts.iter().filter(unfinished).count() as u64
     }
 
     pub(crate) fn server_name(&self, server: Option<NodeId>) -> String {

@@ -160,9 +160,9 @@ pub enum Warning {
     },
     /// So many outcomes are unknown that a violation could hide among them.
     ManyUnknown {
-        /// Acquires of unknown outcome.
+        /// Acquires of unknown outcome, without those that the end of the run cut off.
         unknown: u64,
-        /// All acquires.
+        /// All acquires but those.
         acquires: u64,
     },
     /// The safety of the service's own users rests on fencing.

@@ -239,7 +239,7 @@ fn a_wait_through_the_minority_side_shows_nothing() {
 fn no_deadlock_is_claimed_while_the_store_does_not_answer() {
     let mut s = Story::new();
     s.held(1, 0..10, 90..100, 1);
-    s.asks(2, 50);
+    s.granted(2, 50..100 + BOUND_MS + 1);
     let verdict = s.end(9000);
     assert_eq!(found(&verdict), nothing());
     assert_eq!(verdict.properties.deadlock_free.outcome, PropertyOutcome::Undecided);

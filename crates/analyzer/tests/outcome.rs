@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use locktest_analyzer::{PropertyOutcome, RunOutcome, Verdict, Warning};
-use locktest_history::{Detail, Function, Phase};
+use locktest_history::{Detail, Function, Milestone, Phase};
 
 /// Orderly handovers between two clients, each of which waits for the other.
 fn contended(s: &mut Story, handovers: u64) {
@@ -54,6 +54,24 @@ fn without_any_grant_nothing_is_decided() {
     assert_eq!(verdict.summary, "no acquire was granted");
     assert_eq!(verdict.longest_gap_ms, Some(10.0));
     assert!(verdict.warnings.contains(&Warning::ManyUnknown { unknown: 1, acquires: 1 }));
+}
+
+#[test]
+fn acquires_that_the_end_of_the_run_cut_off_are_not_held_against_it() {
+    for (time_up, expected) in [(2500, 0), (2501, 4)] {
+        let mut s = Story::new();
+        contended(&mut s, 20);
+        for client in [1, 2, 3, 1] {
+            s.unknown(client, 2100..2500);
+        }
+        s.milestone(time_up, Milestone::TimeUp);
+        let warnings = s.end(5000).warnings;
+        let unknown = warnings.iter().map(|warning| match warning {
+            Warning::ManyUnknown { unknown, .. } => *unknown,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(unknown.sum::<u64>(), expected, "time up at {time_up} ms");
+    }
 }
 
 #[test]

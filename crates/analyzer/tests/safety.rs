@@ -324,6 +324,17 @@ fn a_lease_that_its_owner_released_did_not_expire_early() {
 }
 
 #[test]
+fn a_promise_that_was_not_yet_known_is_no_evidence_of_early_expiry() {
+    for (known, expected) in [(1100, vec!["early-expiry x1"]), (1101, vec![])] {
+        let mut s = Story::new();
+        let a = s.granted(1, 0..10);
+        s.renew(a, 900..known);
+        s.renew_refused(a, 950..1100);
+        assert_eq!(found(&s.end(2000)), expected, "known at {known} ms");
+    }
+}
+
+#[test]
 fn a_lease_that_is_gone_while_its_owner_waits_expired_early_only_if_it_was_known_to_live() {
     let mut s = Story::new();
     let (a, op) = s.asks(1, 0);
@@ -369,6 +380,18 @@ fn a_grant_that_arrives_after_its_lease_ended_orders_nothing() {
     s.lost(late, 1501);
     s.held(2, 5..1100, 1400..1405, 7);
     assert_eq!(found(&s.end(2000)), nothing());
+}
+
+#[test]
+fn a_grant_that_arrives_late_still_precedes_what_was_asked_for_after_it() {
+    for (invoke, expected) in [(1500, vec![]), (1501, vec!["token-not-monotone x1"])] {
+        let mut s = Story::new();
+        let late = s.granted_with(1, 0..1500, lease(0, TTL_MS, None));
+        s.ours(late, 1502..1503, 7);
+        s.release(late, 1504..1505);
+        s.held(2, invoke..1600, 1700..1705, 6);
+        assert_eq!(found(&s.end(2000)), expected, "asked for at {invoke} ms");
+    }
 }
 
 #[test]

@@ -34,10 +34,12 @@ enum Line<'a> {
 }
 
 impl AuditLog {
-    /// Appends to the file at `path`, which is created if it does not exist.
+    /// Appends to the file at `path`, which is created if it does not exist. Numbers go on from
+    /// what another process wrote.
     pub fn open(path: &Path, now_ns: NowNs) -> io::Result<AuditLog> {
         let file = File::options().append(true).create(true).open(path)?;
-        let sink = Sink { file: Mutex::new(file), now_ns, next: AtomicU64::new(1) };
+        let lines = std::fs::read(path)?.iter().filter(|byte| **byte == b'\n').count();
+        let sink = Sink { file: Mutex::new(file), now_ns, next: AtomicU64::new(lines as u64 + 1) };
         Ok(AuditLog { sink: Some(Arc::new(sink)) })
     }
 

@@ -84,7 +84,7 @@ impl Service {
         script.push_str(&format!(
             "setsid nohup {command} >> {log} 2>&1 < /dev/null &\n\
              pid=$!\n\
-             echo $pid $(started $pid) > {pid_file}\n",
+             echo $pid $(state $pid | cut -d' ' -f2) > {pid_file}\n",
             log = quote_path(&self.log),
             pid_file = quote_path(&self.pid_file),
         ));
@@ -95,8 +95,12 @@ impl Service {
     pub fn stop(&self) -> RemoteCommand {
         let script = format!(
             "{functions}\nalive || exit 0\nkill -TERM $pid\n\
-             for i in $(seq 500); do alive || exit 0; sleep {POLL_S}; done\n\
-             kill -KILL $pid\nwhile alive; do sleep {POLL_S}; done\n",
+             read now idle < /proc/uptime\nend=$((${{now%.*}} + 10))\n\
+             while alive; do\n\
+             read now idle < /proc/uptime\n\
+             [ ${{now%.*}} -lt $end ] || kill -KILL $pid\n\
+             sleep {POLL_S}\n\
+             done\n",
             functions = self.functions()
         );
         RemoteCommand::new(format!("stop {}", self.name), script).timeout(Duration::from_secs(15))
@@ -139,15 +143,16 @@ impl Service {
         RemoteCommand::new(format!("read the log of {}", self.name), script)
     }
 
-    /// `started PID` prints a process's start time; `alive` sets `pid` and tells whether the
-    /// process of the pid file is that very process and not a zombie.
+    /// `state PID` prints a process's state letter and start time; `alive` sets `pid` and tells
+    /// whether the process of the pid file is that very process and not a zombie. A server that
+    /// ended before its start time was read has none in its pid file.
     fn functions(&self) -> String {
         format!(
-            "started() {{ sed 's/.*) //' /proc/$1/stat 2>/dev/null | cut -d' ' -f20; }}\n\
+            "state() {{ sed 's/.*) //' /proc/$1/stat 2>/dev/null | cut -d' ' -f1,20; }}\n\
              alive() {{\n\
              read pid start < {pid_file} || return 1\n\
-             [ \"$(started $pid)\" = \"$start\" ] || return 1\n\
-             ! sed 's/.*) //' /proc/$pid/stat 2>/dev/null | grep -q '^Z'\n\
+             case $(state $pid) in [ZX]*) return 1;; ?\" $start\") return 0;; esac\n\
+             return 1\n\
              }} 2>/dev/null",
             pid_file = quote_path(&self.pid_file)
         )
@@ -173,9 +178,12 @@ mod tests {
 
     use super::*;
 
+    /// As a node runs it.
     fn run(command: &RemoteCommand) -> i32 {
-        let status = Command::new("sh").args(["-c", &command.script]).status().expect("sh runs");
-        status.code().expect("no signal ended sh")
+        let seconds = command.timeout.as_secs().to_string();
+        let mut timeout = Command::new("timeout");
+        let status = timeout.args(["-k", "1", &seconds, "sh", "-c", &command.script]).status();
+        status.expect("timeout runs").code().expect("no signal ended it")
     }
 
     fn sleeper(dir: &Path) -> Service {
@@ -215,6 +223,34 @@ mod tests {
         assert_eq!(run(&service.stop()), 0);
         assert_ne!(run(&service.check_alive()), 0);
         assert_eq!(run(&service.stop()), 0);
+    }
+
+    #[test]
+    fn a_service_that_does_not_react_to_a_stop_is_killed() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let service = sleeper(dir.path());
+        assert_eq!(run(&service.start()), 0);
+        let pid_file = std::fs::read_to_string(&service.pid_file).expect("a pid file");
+        let (pid, _start) = pid_file.split_once(' ').expect("an id and a start time");
+        let pause = Command::new("kill").args(["-STOP", pid]).status().expect("kill runs");
+        assert!(pause.success());
+        assert_eq!(run(&service.check_alive()), 0, "a paused process is not gone");
+        assert_eq!(run(&service.stop()), 0);
+        assert_ne!(run(&service.check_alive()), 0);
+    }
+
+    #[test]
+    fn a_service_that_ended_before_its_start_time_was_read_does_not_run() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let service = sleeper(dir.path());
+        std::fs::create_dir_all(dir.path().join("run")).expect("a folder");
+        // Beyond the largest process id of Linux.
+        std::fs::write(&service.pid_file, "4194305\n").expect("write");
+        assert_ne!(run(&service.check_alive()), 0);
+        assert_eq!(run(&service.kill()), 0);
+        assert_eq!(run(&service.start()), 0);
+        assert_eq!(run(&service.check_alive()), 0);
+        assert_eq!(run(&service.kill()), 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
@@ -149,26 +149,44 @@ async fn execute(
     session: Arc<Session>,
     command: &RemoteCommand,
 ) -> Result<RemoteOutput, openssh::Error> {
-    // Dropping the future does not stop the remote process; the node's own `timeout` does.
+    // Dropping the future does not stop the remote process; the node's own `timeout` does. When a
+    // signal ends it or the script, the outer shell makes a status of that: no status at all means
+    // that the connection broke. The `exit` keeps that shell from becoming `timeout` itself.
     let seconds = format!("{:.3}", command.timeout.as_secs_f64());
+    let outer = "timeout -k 1 \"$0\" sh -c \"$1\"; exit $?";
     let mut child = session
-        .arc_command("timeout")
-        .args(["-k", "1", &seconds, "sh", "-c", &command.script])
+        .arc_command("sh")
+        .args(["-c", outer, &seconds, &command.script])
         .stdin(if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .await?;
-    if let Some(mut stdin) = child.stdin().take() {
-        // A command that does not read its input ends the pipe; its status tells the rest.
-        let _ = stdin.write_all(&command.stdin).await;
+    let stdin = child.stdin().take();
+    let feed = async {
+        if let Some(mut stdin) = stdin {
+            // A command that does not read its input ends the pipe; its status tells the rest.
+            let _ = stdin.write_all(&command.stdin).await;
+        }
+    };
+    let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
+    let ((), stdout, stderr) = tokio::join!(feed, read_all(stdout), read_all(stderr));
+    let (stdout, stderr) = (stdout?, stderr?);
+    let status = match child.wait().await {
+        Ok(status) => status.code().unwrap_or(255),
+        // What openssh makes of a status of 127, and of nothing else.
+        Err(openssh::Error::Remote(_)) => 127,
+        Err(error) => return Err(error),
+    };
+    Ok(RemoteOutput { status, stdout, stderr })
+}
+
+async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> Result<String, openssh::Error> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        stream.read_to_end(&mut bytes).await.map_err(openssh::Error::ChildIo)?;
     }
-    let output = child.wait_with_output().await?;
-    Ok(RemoteOutput {
-        status: output.status.code().unwrap_or(255),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

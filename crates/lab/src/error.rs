@@ -122,6 +122,12 @@ pub enum LabError {
         /// The id.
         id: String,
     },
+    /// Somebody else uses the lab.
+    #[error("lab {id} is in use by another run; wait for it, or raise another lab")]
+    InUse {
+        /// The id.
+        id: String,
+    },
     /// The lab has no such node.
     #[error("lab {lab} has no node '{node}'; its nodes are {}", .nodes.join(" "))]
     NoSuchNode {

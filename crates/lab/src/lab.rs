@@ -138,6 +138,15 @@ impl Lab {
         self.layout.id.as_str()
     }
 
+    /// Reserves the lab for one run, until the claim is dropped or this process ends. Refuses at
+    /// once if another run has it.
+    pub async fn claim(&self) -> Result<LockFile, LabError> {
+        match LockFile::hold(&self.paths.claim(), Duration::ZERO).await {
+            Err(LabError::LockTimeout { .. }) => Err(LabError::InUse { id: self.id().to_owned() }),
+            result => result,
+        }
+    }
+
     /// Its range of addresses.
     pub fn subnet(&self) -> Subnet {
         self.layout.subnet

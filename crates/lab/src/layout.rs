@@ -130,6 +130,11 @@ impl LabPaths {
         self.root.join("known_hosts")
     }
 
+    /// Locked by the run that uses the lab.
+    pub fn claim(&self) -> PathBuf {
+        self.root.join("claim")
+    }
+
     /// The sockets of the control masters.
     pub fn ssh_control(&self) -> PathBuf {
         self.root.join("ssh-control")

@@ -33,6 +33,7 @@ pub use dirs::LabDirs;
 pub use error::LabError;
 pub use lab::{Lab, LabNode};
 pub use layout::{NODE_BASE, SSH_PORT};
+pub use lock::LockFile;
 pub use preflight::preflight;
 pub use spec::{LabSpec, MAX_CLIENTS, MAX_SERVERS};
 pub use standing::{LabStatus, NodeStatus, list};

@@ -13,14 +13,14 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// Held until it is dropped, or this process ends in whatever way.
 #[derive(Debug)]
-pub(crate) struct LockFile {
+pub struct LockFile {
     _file: File,
 }
 
 impl LockFile {
     /// Waits until no other process holds the lock. The file itself stays for good: removing it
     /// would let two processes hold it at once.
-    pub async fn hold(path: &Path, limit: Duration) -> Result<LockFile, LabError> {
+    pub(crate) async fn hold(path: &Path, limit: Duration) -> Result<LockFile, LabError> {
         let open = File::options().create(true).append(true).open(path);
         let file = open.map_err(io_at("open", path))?;
         let deadline = Instant::now() + limit;

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 pub(crate) use consul::ConsulSession;
 pub(crate) use etcd::EtcdLockRpc;
-pub(crate) use sim::SimLock;
+pub use sim::SimLock;
 
 /// The name of the recipe by which a backend is used.
 pub fn recipe_name(backend: Backend) -> &'static str {
@@ -29,7 +29,7 @@ pub fn recipe_name(backend: Backend) -> &'static str {
 
 /// Why a request to a store has no good answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(crate) enum CallError {
+pub enum CallError {
     /// It surely did not happen.
     #[error("{0}")]
     Refused(String),
@@ -40,26 +40,27 @@ pub(crate) enum CallError {
 
 /// A lease or session that the store granted.
 #[derive(Clone, Debug)]
-pub(crate) struct Lease<Id> {
-    pub(crate) id: Id,
+pub struct Lease<Id> {
+    /// Its name.
+    pub id: Id,
     /// The time to live that the store granted.
-    pub(crate) ttl_ms: u64,
+    pub ttl_ms: u64,
 }
 
 /// A lock that the store granted.
 #[derive(Clone, Debug)]
-pub(crate) struct Grant {
+pub struct Grant {
     /// What the store calls the lock's entry, where the client cannot know it beforehand.
-    pub(crate) entry: Vec<u8>,
+    pub entry: Vec<u8>,
     /// The store's revision in the granting reply.
-    pub(crate) revision: Option<u64>,
+    pub revision: Option<u64>,
     /// How long the client knows that it waited for another owner.
-    pub(crate) waited: Duration,
+    pub waited: Duration,
 }
 
 /// The store's answer to a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Renewal {
+pub enum Renewal {
     /// The lease lives for its whole time again.
     Renewed,
     /// The store has no such lease. Nothing less counts as this answer: it is evidence.
@@ -68,14 +69,17 @@ pub(crate) enum Renewal {
 
 /// What the store says of a lock's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) ours: bool,
-    pub(crate) token: Option<Token>,
-    pub(crate) at_revision: Option<u64>,
+pub struct Entry {
+    /// Whether it exists and belongs to the lease.
+    pub ours: bool,
+    /// Its fencing token, if it is ours.
+    pub token: Option<Token>,
+    /// The revision that was read, if the read was of the past.
+    pub at_revision: Option<u64>,
 }
 
 /// One store used as a lock. `server` is an index into the servers that the recipe was made with.
-pub(crate) trait Recipe {
+pub trait Recipe {
     /// Names a lease or session.
     type LeaseId: Clone;
 

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::{CallError, Entry, Grant, Lease, Recipe, Renewal};
 use crate::sim::{Reply, Request};
 
-pub(crate) struct SimLock {
+/// A client of the sim, over as many connections as it has requests that wait.
+pub struct SimLock {
     address: String,
     ttl_ms: u64,
     /// Requests that come back at once share one connection; a lock that waits has its own.
@@ -25,7 +26,8 @@ struct Connection {
 }
 
 impl SimLock {
-    pub(crate) fn new(servers: &[String], ttl_ms: u64) -> Result<SimLock, CallError> {
+    /// A client of the first of `servers`, which asks for leases of `ttl_ms`.
+    pub fn new(servers: &[String], ttl_ms: u64) -> Result<SimLock, CallError> {
         let address =
             servers.first().ok_or_else(|| CallError::Refused("no server was named".into()))?;
         Ok(SimLock { address: address.clone(), ttl_ms, shared: Mutex::new(None) })
