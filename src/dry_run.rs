@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::cli::RunArgs;
 use crate::commands::parse_subnet;
 use crate::exit::Failure;
-use crate::run::package_request;
+use crate::run::servers::package_request;
 
 /// Stands for what only the run will choose.
 const UNKNOWN_RUN: &str = "000000";

@@ -5,6 +5,7 @@ mod faults;
 mod live;
 mod prober;
 mod recording;
+pub mod servers;
 mod session;
 mod stop;
 mod target;
@@ -13,15 +14,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
 use locktest_analyzer::Verdict;
-use locktest_cluster::{Store, binary_version};
+use locktest_cluster::Store;
 use locktest_history::{Run, RunDir};
-use locktest_lab::packages::{PackageRequest, cached};
 use locktest_lab::{LabDirs, Subnet, down_id};
 use locktest_workloads::clock::RunClock;
 use locktest_workloads::sim::SimBug;
 
 pub use conclude::conclude;
-use session::{Ended, Session, find_servers};
+use servers::{BUILT_IN, expected_version, find_servers};
+use session::{Ended, Session};
 use stop::Stop;
 
 use crate::cli::{NemesisChoice, RunArgs, SimBugChoice};
@@ -29,9 +30,6 @@ use crate::commands::{heal_open, parse_subnet, runtime};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
 use crate::{dry_run, plan};
-
-/// The version of a backend that is part of locktest.
-const BUILT_IN: &str = "built-in";
 
 /// Runs a test to its verdict.
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
@@ -62,34 +60,6 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.warning(problem);
     }
     exit_code(args, &ended, &verdict)
-}
-
-/// The version that a run would find, as far as that is known without fetching anything.
-async fn expected_version(
-    args: &RunArgs,
-    store: Option<Store>,
-    dirs: &LabDirs,
-) -> Result<String, Failure> {
-    let Some(store) = store else { return Ok(BUILT_IN.into()) };
-    if let Some(path) = &args.server_binary {
-        return binary_version(store, path).await.map_err(Failure::set_up);
-    }
-    let cached = cached(dirs, &package_request(store));
-    let version = cached.and_then(|packages| Some(upstream(&packages.first()?.version)));
-    Ok(version.unwrap_or_else(|| store.package().version.into()))
-}
-
-/// The package that holds a store's server.
-pub fn package_request(store: Store) -> PackageRequest {
-    let package = store.package();
-    PackageRequest { suite: package.suite.into(), packages: vec![package.name.into()] }
-}
-
-/// The upstream part of a Debian version: `1.8.7` of `1:1.8.7+dfsg1-2+deb11u1`.
-fn upstream(version: &str) -> String {
-    let version = version.split_once(':').map_or(version, |(_epoch, rest)| rest);
-    let end = version.find(['-', '+', '~']).unwrap_or(version.len());
-    version[..end].to_owned()
 }
 
 /// Runs the session in a task of its own, so that a panic in it is an end like any other: the
@@ -227,21 +197,4 @@ fn announcement(run: &Run, args: &RunArgs, run_dir: &RunDir) -> String {
         seed = plan.seed,
         directory = run_dir.path().display(),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::upstream;
-
-    #[test]
-    fn the_upstream_version_is_what_stands_before_debians_own_part() {
-        for (debian, expected) in [
-            ("1.8.7+dfsg1-2+deb11u1", "1.8.7"),
-            ("3.4.23-4+b5", "3.4.23"),
-            ("5:7.0.15-1~deb12u5", "7.0.15"),
-            ("3.4", "3.4"),
-        ] {
-            assert_eq!(upstream(debian), expected);
-        }
-    }
 }

@@ -11,7 +11,6 @@ use locktest_cluster::{
     AuditLog, Cluster, Member, NodeLayout, SshCluster, SshTarget, Store, upload_binary,
 };
 use locktest_history::{ClientId, Milestone, NodeId, Record, Run, RunDir};
-use locktest_lab::packages::obtain;
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, Subnet};
 use locktest_nemesis::{Endpoint, Nemesis, NemesisSetting};
 use locktest_workloads::ClientConfig;
@@ -25,6 +24,7 @@ use super::faults::{Injection, RECOVERY_LIMIT};
 use super::live::LiveLine;
 use super::prober::Prober;
 use super::recording::Recording;
+use super::servers::Binary;
 use super::stop::Stop;
 use super::target::Target;
 use crate::commands::ssh_target;
@@ -43,15 +43,6 @@ pub struct Ended {
     pub interrupted: bool,
     /// What stands in the way of saying that no fault is left.
     pub fault_left: Option<String>,
-}
-
-/// Where the servers of the run come from.
-#[derive(Clone, Debug)]
-pub enum Binary {
-    /// A path that every node of a lab has: a package's.
-    OnNodes(PathBuf),
-    /// A path on the control node: the user's.
-    Upload(PathBuf),
 }
 
 /// One run, with everything that outlives its cluster.
@@ -358,32 +349,6 @@ impl Session {
     fn now_s(&self) -> f64 {
         self.clock.now_ns() as f64 / 1e9
     }
-}
-
-/// Finds the servers of the run: the user's binary, or a package from the cache or the mirror.
-/// Returns also their version.
-pub async fn find_servers(
-    store: Store,
-    named: Option<&PathBuf>,
-    dirs: &LabDirs,
-    terminal: &Terminal,
-) -> Result<(Binary, String)> {
-    if let Some(path) = named {
-        let version = locktest_cluster::binary_version(store, path).await?;
-        return Ok((Binary::Upload(path.clone()), version));
-    }
-    let request = super::package_request(store);
-    if locktest_lab::packages::cached(dirs, &request).is_none() {
-        terminal.step(format_args!(
-            "fetching {} from the distribution's {} suite",
-            store.package().name,
-            store.package().suite
-        ));
-    }
-    let obtained = obtain(dirs, &request).await?;
-    let package = obtained.first().ok_or_else(|| anyhow!("no package was obtained"))?;
-    let binary = Binary::OnNodes(package.node_root.join(store.package().binary));
-    Ok((binary, super::upstream(&package.version)))
 }
 
 fn own_binary() -> Result<PathBuf> {
