@@ -11,7 +11,8 @@ use locktest_history::*;
 const CLIENTS: u32 = 5;
 const SERVERS: u16 = 5;
 const MS: u64 = 1_000_000;
-const LEASE_TTL_MS: u64 = 2000;
+/// So short that every acquire is renewed while it waits.
+const LEASE_TTL_MS: u64 = 600;
 /// From one grant to the next.
 const GRANT_INTERVAL_MS: u64 = 60;
 const PROBE_INTERVAL_MS: u64 = 500;

@@ -8,16 +8,20 @@ use futures_util::future::{join_all, try_join_all};
 use locktest_history::NodeId;
 use thiserror::Error;
 
+use crate::member::Member;
 use crate::remote::{Remote, RemoteCommand, RemoteError};
 use crate::service::{NodeLayout, Service, quote};
 use crate::ssh::SshCluster;
-use crate::store::{Member, Store};
+use crate::store::Store;
 
 /// How long one probe write may take.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A pause between two probe writes while waiting for a server.
 const PROBE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a server that does not answer is looked after.
+const LIVENESS_CHECK: Duration = Duration::from_millis(500);
 
 /// How much of a log goes into an error.
 const LOG_LINES_IN_ERRORS: u32 = 15;
@@ -30,7 +34,7 @@ pub enum ClusterError {
     Remote(#[from] RemoteError),
     /// A server did not answer a write in time.
     #[error(
-        "{server} on {node} answered no write within {waited_s} s: {reason}\n\
+        "{server} on {node} answered no write for {waited_s} s: {reason}\n\
          the end of its log:\n{log}"
     )]
     NotReady {
@@ -148,30 +152,33 @@ impl Cluster {
         self.store.write(&self.http, &self.members[usize::from(node.0)]).await
     }
 
-    /// Waits until every server has answered a write.
+    /// Waits until every server has answered a write. A server whose process has ended is not
+    /// waited for.
     pub async fn wait_ready(&self, limit: Duration) -> Result<(), ClusterError> {
         let begin = Instant::now();
         for member in &self.members {
-            let mut refusal = match self.probe(member.id).await {
-                Ok(()) => continue,
-                Err(refusal) => refusal,
-            };
-            loop {
-                if begin.elapsed() > limit {
+            let mut look_after = Instant::now() + LIVENESS_CHECK;
+            while let Err(mut reason) = self.probe(member.id).await {
+                let now = Instant::now();
+                let mut given_up = begin.elapsed() > limit;
+                if now > look_after {
+                    look_after = now + LIVENESS_CHECK;
+                    if !self.is_alive(member.id).await? {
+                        reason = "its process has ended".into();
+                        given_up = true;
+                    }
+                }
+                if given_up {
                     let log = self.log(member.id, Some(LOG_LINES_IN_ERRORS)).await;
                     return Err(ClusterError::NotReady {
                         server: self.store.name(),
                         node: member.name.clone(),
-                        waited_s: limit.as_secs(),
-                        reason: refusal,
+                        waited_s: begin.elapsed().as_secs(),
+                        reason,
                         log: log.unwrap_or_else(|error| format!("(it cannot be read: {error})")),
                     });
                 }
                 tokio::time::sleep(PROBE_PAUSE).await;
-                refusal = match self.probe(member.id).await {
-                    Ok(()) => break,
-                    Err(refusal) => refusal,
-                };
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use locktest_history::NodeId;
 use serde_json::json;
 
-use crate::store::Member;
+use crate::member::Member;
 
 /// A dead server is left in the cluster: else a partition would make autopilot remove the cut-off
 /// minority, and its sessions with it.

@@ -7,7 +7,7 @@ use locktest_history::NodeId;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::store::Member;
+use crate::member::Member;
 
 pub(crate) const SETTINGS: &[&str] = &["heartbeat-interval = 100ms", "election-timeout = 1000ms"];
 

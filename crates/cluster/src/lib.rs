@@ -6,6 +6,7 @@ mod audit;
 mod cluster;
 mod consul;
 mod etcd;
+mod member;
 mod remote;
 mod service;
 mod ssh;
@@ -13,7 +14,8 @@ mod store;
 
 pub use audit::{AuditLog, NowNs};
 pub use cluster::{Cluster, ClusterError, PROBE_TIMEOUT, binary_version, upload_binary};
+pub use member::Member;
 pub use remote::{Remote, RemoteCommand, RemoteError, RemoteOutput, SshTarget};
 pub use service::{NodeLayout, Service, quote};
 pub use ssh::SshCluster;
-pub use store::{Member, Package, Store};
+pub use store::{Package, Store};

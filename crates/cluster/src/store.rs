@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use locktest_history::{Backend, NodeId};
 
+use crate::member::Member;
 use crate::service::{NodeLayout, Service};
 use crate::{consul, etcd};
 
@@ -27,17 +28,6 @@ pub struct Package {
     pub binary: &'static str,
     /// The upstream version that this build was tested with.
     pub version: &'static str,
-}
-
-/// A server node as the other servers and the clients see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its index in the plan.
-    pub id: NodeId,
-    /// Its name.
-    pub name: String,
-    /// Its address.
-    pub address: String,
 }
 
 impl Store {
