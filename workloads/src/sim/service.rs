@@ -51,8 +51,7 @@ impl SimServer {
     /// One write to the service's state: the health probe of this backend.
     pub fn probe(&self) {
         let mut state = self.shared.state();
-        let now_ms = self.shared.now_ms();
-        let lease = state.open(1000, now_ms);
+        let lease = state.open(Duration::from_secs(1), self.shared.now());
         state.revoke(lease);
     }
 }
@@ -70,9 +69,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn now_ms(&self) -> u64 {
-        // A control node does not run for half a billion years.
-        self.origin.elapsed().as_millis() as u64
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
     }
 
     async fn answer(&self, request: Request) -> Reply {
@@ -80,13 +78,14 @@ impl Shared {
         let done_or = |done: bool, reason: &str| if done { Reply::Done } else { refused(reason) };
         let reply = match request {
             Request::Open { ttl_ms } => {
-                Reply::Opened { lease: self.state().open(ttl_ms, self.now_ms()) }
+                let ttl = Duration::from_millis(ttl_ms);
+                Reply::Opened { lease: self.state().open(ttl, self.now()) }
             }
             Request::Renew { lease } => {
-                let now_ms = self.now_ms();
+                let now = self.now();
                 let mut state = self.state();
-                state.expire(now_ms);
-                if state.renew(lease, now_ms) { Reply::Done } else { Reply::Gone }
+                state.expire(now);
+                if state.renew(lease, now) { Reply::Done } else { Reply::Gone }
             }
             Request::Read { lease, key } => Reply::Entry { token: self.state().token(lease, &key) },
             Request::Unlock { lease, key } => {
@@ -157,8 +156,8 @@ async fn expire(shared: Arc<Shared>) {
     let mut tick = tokio::time::interval(EXPIRY_TICK);
     loop {
         tick.tick().await;
-        let now_ms = shared.now_ms();
-        shared.state().expire(now_ms);
+        let now = shared.now();
+        shared.state().expire(now);
         shared.changed.notify_waiters();
     }
 }

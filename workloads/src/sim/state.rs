@@ -1,6 +1,9 @@
-//! The sim's state machine: leases, locks and their queues. It knows no network and no clock.
+//! The sim's state machine: leases, locks and their queues. It knows no network and no clock: `now`
+//! is whatever has passed since some origin, to the nanosecond, since a lease that ends a fraction
+//! of a millisecond early is a broken promise.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use super::SimBug;
 
@@ -18,8 +21,8 @@ pub(crate) struct SimState {
 }
 
 struct Lease {
-    ttl_ms: u64,
-    deadline_ms: u64,
+    ttl: Duration,
+    deadline: Duration,
 }
 
 #[derive(Default)]
@@ -43,16 +46,16 @@ impl SimState {
         SimState { bug, ..SimState::default() }
     }
 
-    pub(crate) fn open(&mut self, ttl_ms: u64, now_ms: u64) -> u64 {
+    pub(crate) fn open(&mut self, ttl: Duration, now: Duration) -> u64 {
         self.next_lease += 1;
-        self.leases.insert(self.next_lease, Lease { ttl_ms, deadline_ms: now_ms + ttl_ms });
+        self.leases.insert(self.next_lease, Lease { ttl, deadline: now.saturating_add(ttl) });
         self.next_lease
     }
 
-    pub(crate) fn renew(&mut self, lease: u64, now_ms: u64) -> bool {
+    pub(crate) fn renew(&mut self, lease: u64, now: Duration) -> bool {
         match self.leases.get_mut(&lease) {
             Some(found) => {
-                found.deadline_ms = now_ms + found.ttl_ms;
+                found.deadline = now.saturating_add(found.ttl);
                 true
             }
             None => false,
@@ -115,11 +118,11 @@ impl SimState {
     }
 
     /// Ends every lease whose time is over.
-    pub(crate) fn expire(&mut self, now_ms: u64) {
+    pub(crate) fn expire(&mut self, now: Duration) {
         let over: Vec<u64> = self
             .leases
             .iter()
-            .filter(|(_, lease)| lease.deadline_ms <= now_ms)
+            .filter(|(_, lease)| lease.deadline <= now)
             .map(|(id, _)| *id)
             .collect();
         for lease in over {
@@ -144,10 +147,14 @@ impl Lock {
 mod tests {
     use super::*;
 
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
     #[test]
     fn the_lock_goes_to_the_first_in_the_queue_with_a_larger_token() {
         let mut state = SimState::new(None);
-        let [a, b, c] = [(); 3].map(|()| state.open(1000, 0));
+        let [a, b, c] = [(); 3].map(|()| state.open(ms(1000), ms(0)));
         assert_eq!(state.lock(a, "k"), Some(Locked::Granted));
         assert_eq!(state.lock(b, "k"), Some(Locked::Waiting));
         assert_eq!(state.lock(c, "k"), Some(Locked::Waiting));
@@ -160,25 +167,36 @@ mod tests {
     #[test]
     fn an_expired_lease_frees_its_lock_and_cannot_be_renewed() {
         let mut state = SimState::new(None);
-        let a = state.open(1000, 0);
-        let b = state.open(9000, 0);
+        let a = state.open(ms(1000), ms(0));
+        let b = state.open(ms(9000), ms(0));
         state.lock(a, "k");
         state.lock(b, "k");
-        state.expire(999);
+        state.expire(ms(999));
         assert!(state.holds(a, "k"));
-        state.expire(1000);
+        state.expire(ms(1000));
         assert!(state.holds(b, "k"));
-        assert!(!state.renew(a, 1001));
+        assert!(!state.renew(a, ms(1001)));
         assert_eq!(state.lock(a, "k"), None);
+    }
+
+    #[test]
+    fn a_lease_does_not_end_a_fraction_of_a_millisecond_early() {
+        let mut state = SimState::new(None);
+        let begin = Duration::from_micros(1900);
+        let a = state.open(ms(1000), begin);
+        state.expire(begin + ms(1000) - Duration::from_nanos(1));
+        assert!(state.renew(a, begin));
+        state.expire(begin + ms(1000));
+        assert!(!state.renew(a, begin));
     }
 
     #[test]
     fn a_renewed_lease_lives_for_its_whole_time_again() {
         let mut state = SimState::new(None);
-        let a = state.open(1000, 0);
-        assert!(state.renew(a, 900));
-        state.expire(1899);
-        assert!(state.renew(a, 1899));
+        let a = state.open(ms(1000), ms(0));
+        assert!(state.renew(a, ms(900)));
+        state.expire(ms(1899));
+        assert!(state.renew(a, ms(1899)));
     }
 
     #[test]
@@ -186,10 +204,10 @@ mod tests {
         for (bug, expected) in [(None, false), (Some(SimBug::DoubleGrant), true)] {
             let mut state = SimState::new(bug);
             let mut doubled = false;
-            let holder = state.open(u64::MAX / 2, 0);
+            let holder = state.open(Duration::MAX, ms(0));
             state.lock(holder, "k");
             for _ in 0..100 {
-                let other = state.open(1000, 0);
+                let other = state.open(ms(1000), ms(0));
                 doubled |= state.lock(other, "k") == Some(Locked::Granted);
                 state.revoke(other);
             }
