@@ -148,6 +148,9 @@ impl Invocation {
         let mut command = Command::new(self.program);
         command.args(&self.args).current_dir(&self.dir).env("PATH", PROGRAM_PATH);
         command.env("LC_ALL", "C.UTF-8");
+        // Ctrl-C in a terminal goes to the whole foreground group; a lab that is half made or half
+        // removed must not lose the command that it waits for.
+        command.process_group(0);
         command
     }
 

@@ -35,11 +35,15 @@ impl LabDirs {
         LabPaths::new(&self.labs(), id)
     }
 
-    /// The directory that holds one directory for each lab; absolute, since ssh and the nodes
-    /// have working directories of their own.
+    /// The directory that holds one directory for each lab.
     pub(crate) fn labs(&self) -> PathBuf {
-        let labs = self.state.join("labs");
-        std::path::absolute(&labs).unwrap_or(labs)
+        self.absolute_state().join("labs")
+    }
+
+    /// The state directory by an absolute path, since ssh and the nodes have working directories
+    /// of their own.
+    pub(crate) fn absolute_state(&self) -> PathBuf {
+        std::path::absolute(&self.state).unwrap_or_else(|_| self.state.clone())
     }
 
     /// Creates both directories and makes their paths absolute and free of links.

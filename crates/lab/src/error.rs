@@ -122,6 +122,17 @@ pub enum LabError {
         /// The id.
         id: String,
     },
+    /// The lab was made with another state directory.
+    #[error(
+        "lab {id} belongs to the state directory {0}; use or remove it with LOCKTEST_STATE_DIR={0}",
+        .state_dir.display()
+    )]
+    OtherStateDir {
+        /// The id.
+        id: String,
+        /// That state directory.
+        state_dir: PathBuf,
+    },
     /// Somebody else uses the lab.
     #[error("lab {id} is in use by another run; wait for it, or raise another lab")]
     InUse {
@@ -172,8 +183,58 @@ pub enum LabError {
     },
 }
 
+impl LabError {
+    /// Whether the caller asked for what cannot be: a wrong id, size, subnet or node. False for
+    /// whatever stands in the way on this machine.
+    pub fn is_usage(&self) -> bool {
+        use LabError::*;
+        match self {
+            BadId { .. }
+            | TakenId { .. }
+            | BadSize { .. }
+            | BadSubnet { .. }
+            | NoSuchLab { .. }
+            | NoSuchNode { .. }
+            | OtherStateDir { .. } => true,
+            NotRoot
+            | MissingPrograms { .. }
+            | Command(_)
+            | Io { .. }
+            | HiddenDirectory { .. }
+            | OverlappingSubnet { .. }
+            | NoFreeSubnet
+            | UnreadableNetwork { .. }
+            | LockTimeout { .. }
+            | NodeNotReady { .. }
+            | InUse { .. }
+            | BadState { .. }
+            | NotRunning { .. }
+            | Remains { .. }
+            | NotRemoved { .. } => false,
+        }
+    }
+}
+
 /// Names the path of a failed file operation.
 pub(crate) fn io_at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LabError {
     let path = path.to_owned();
     move |error| LabError::Io { action, path, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LabSpec;
+    use crate::spec::LabId;
+
+    #[test]
+    fn a_wrong_request_is_told_apart_from_a_machine_that_cannot() {
+        let no_servers = LabSpec { id: None, servers: 0, clients: 0, subnet: None };
+        assert!(LabId::parse("../x").unwrap_err().is_usage());
+        assert!(no_servers.size().unwrap_err().is_usage());
+        assert!("8.8.8.0/24".parse::<Subnet>().unwrap_err().is_usage());
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert!(!io_at("read", Path::new("/x"))(denied).is_usage());
+        assert!(!LabError::NotRoot.is_usage());
+    }
 }

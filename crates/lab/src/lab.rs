@@ -16,13 +16,10 @@ use crate::lock::LockFile;
 use crate::process::ProcessIdentity;
 use crate::spec::LabId;
 use crate::state::LabState;
-use crate::{LabDirs, LabError, LabSpec, Subnet, network, node, ssh, subnet, teardown};
+use crate::{LabDirs, LabError, LabSpec, Subnet, network, node, ownership, ssh, subnet, teardown};
 
-/// Held from the choice of a subnet until the kernel has its address. It is machine-wide, whatever
-/// the state directory is.
-const NETWORK_LOCK: &str = "/run/locktest-network.lock";
-
-const NETWORK_LOCK_LIMIT: Duration = Duration::from_secs(60);
+/// A claim outlasts the instant in which somebody looks whether there is one.
+const CLAIM_LIMIT: Duration = Duration::from_millis(100);
 
 /// How often a random id is drawn before all of them count as taken.
 const RANDOM_IDS: usize = 100;
@@ -63,10 +60,11 @@ impl Lab {
         let size = spec.size()?;
         let asked_id = spec.asked_id()?;
         let dirs = dirs.create()?;
+        let lock = network::lock().await?;
         let id = claim_id(&dirs, asked_id)?;
         let paths = dirs.lab(&id);
-        let (layout, lock) = match claim_network(id, size, spec.subnet).await {
-            Ok(claim) => claim,
+        let layout = match claim_network(id, size, spec.subnet).await {
+            Ok(layout) => layout,
             Err(failure) => {
                 // Nothing but the directory is ours yet.
                 let _ = fs::remove_dir(paths.root());
@@ -95,7 +93,11 @@ impl Lab {
         let paths = dirs.lab(&id);
         let path = paths.state();
         let Some(state) = LabState::read(&path)? else {
-            return Err(LabError::NoSuchLab { id: id.to_string() });
+            let id_text = id.to_string();
+            return Err(match ownership::other_state_dir(dirs, &id) {
+                Some(state_dir) => LabError::OtherStateDir { id: id_text, state_dir },
+                None => LabError::NoSuchLab { id: id_text },
+            });
         };
         let hosts = state.layout.server_hosts();
         if state.layout.id != id || state.nodes.len() != usize::from(state.layout.servers) {
@@ -138,10 +140,10 @@ impl Lab {
         self.layout.id.as_str()
     }
 
-    /// Reserves the lab for one run, until the claim is dropped or this process ends. Refuses at
-    /// once if another run has it.
+    /// Reserves the lab for one run, until the claim is dropped or this process ends. Refuses if
+    /// another run has it.
     pub async fn claim(&self) -> Result<LockFile, LabError> {
-        match LockFile::hold(&self.paths.claim(), Duration::ZERO).await {
+        match LockFile::hold(&self.paths.claim(), CLAIM_LIMIT).await {
             Err(LabError::LockTimeout { .. }) => Err(LabError::InUse { id: self.id().to_owned() }),
             result => result,
         }
@@ -197,21 +199,30 @@ impl Lab {
     /// Every command that [`up`](Lab::up) would run, in order. Nothing is run, so an id that would
     /// be random shows as `xxxx`, and a range that would be picked as the first candidate.
     pub fn up_commands(dirs: &LabDirs, spec: &LabSpec) -> Result<Vec<String>, LabError> {
-        let (servers, clients) = spec.size()?;
-        let id = match spec.asked_id()? {
-            Some(id) => id,
-            None => LabId::parse("xxxx")?,
-        };
-        let paths = dirs.lab(&id);
-        let subnet = spec.subnet.unwrap_or(Subnet::FIRST_CANDIDATE);
-        let layout = Layout { id, subnet, servers, clients };
+        let layout = expected_layout(spec)?;
+        let paths = dirs.lab(&layout.id);
         let mut commands = Vec::from(subnet::queries());
         commands.push(network::claim(&layout));
-        commands.extend(network::creation(&layout).into_iter().flatten());
+        commands.extend(network::creation(&layout, dirs).into_iter().flatten());
         commands.extend(ssh::key_generation(&layout, &paths));
         commands.extend(node_starts(&layout, &paths, &dirs.package_cache));
         Ok(commands.iter().map(Invocation::to_string).collect())
     }
+
+    /// The addresses of the server nodes in the same lab that [`up_commands`](Lab::up_commands)
+    /// shows.
+    pub fn expected_addresses(spec: &LabSpec) -> Result<Vec<Ipv4Addr>, LabError> {
+        Ok(expected_layout(spec)?.server_hosts().map(|host| host.address).collect())
+    }
+}
+
+fn expected_layout(spec: &LabSpec) -> Result<Layout, LabError> {
+    let (servers, clients) = spec.size()?;
+    let id = match spec.asked_id()? {
+        Some(id) => id,
+        None => LabId::parse("xxxx")?,
+    };
+    Ok(Layout { id, subnet: spec.subnet.unwrap_or(Subnet::FIRST_CANDIDATE), servers, clients })
 }
 
 /// Creates the directory of a lab, which nobody else can then create.
@@ -238,17 +249,17 @@ fn claim_id(dirs: &LabDirs, asked: Option<LabId>) -> Result<LabId, LabError> {
 }
 
 /// Chooses the subnet and makes the namespace of the bridge, which nobody else can then make. The
-/// subnet is taken once its address is in the kernel; until then the lock keeps others from it.
+/// subnet is taken once its address is in the kernel; until then the network's lock keeps others
+/// from it.
 async fn claim_network(
     id: LabId,
     (servers, clients): (u8, u8),
     asked: Option<Subnet>,
-) -> Result<(Layout, LockFile), LabError> {
-    let lock = LockFile::hold(Path::new(NETWORK_LOCK), NETWORK_LOCK_LIMIT).await?;
+) -> Result<Layout, LabError> {
     let subnet = subnet::choose(asked).await?;
     let layout = Layout { id, subnet, servers, clients };
     network::claim(&layout).run().await?;
-    Ok((layout, lock))
+    Ok(layout)
 }
 
 async fn build(
@@ -267,7 +278,7 @@ async fn build(
     }
 
     let network = async {
-        for stage in network::creation(layout) {
+        for stage in network::creation(layout, dirs) {
             run_all(stage).await?;
         }
         drop(lock);

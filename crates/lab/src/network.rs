@@ -1,16 +1,38 @@
 //! The namespaces, the bridge and the links of a lab.
 
+use std::ffi::OsString;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::LabError;
 use crate::command::Invocation;
 use crate::error::io_at;
 use crate::layout::{self, Host, Layout};
+use crate::lock::LockFile;
 use crate::spec::LabId;
+use crate::{LabDirs, LabError};
 
 /// Where `ip` keeps named namespaces.
 const NAMESPACE_DIR: &str = "/run/netns";
+
+/// The links of this machine, one directory each.
+const LINK_DIR: &str = "/sys/class/net";
+
+/// The longest alias of a link that the kernel takes.
+const MAX_ALIAS_BYTES: usize = 255;
+
+/// Machine-wide, whatever the state directory is.
+const LOCK: &str = "/run/locktest-network.lock";
+
+const LOCK_LIMIT: Duration = Duration::from_secs(60);
+
+/// Held from before anything of a lab exists until its network stands, and while labs are removed
+/// as debris: so nobody picks a subnet that another is about to take, and nobody takes a lab that
+/// is still being born for one that was left behind.
+pub(crate) async fn lock() -> Result<LockFile, LabError> {
+    LockFile::hold(Path::new(LOCK), LOCK_LIMIT).await
+}
 
 /// The first step, and the one that claims the lab's name in the kernel: of two that try, one fails.
 pub(crate) fn claim(layout: &Layout) -> Invocation {
@@ -18,8 +40,8 @@ pub(crate) fn claim(layout: &Layout) -> Invocation {
 }
 
 /// The commands that make the rest of the network, in stages; those of one stage do not depend on
-/// each other.
-pub(crate) fn creation(layout: &Layout) -> [Vec<Invocation>; 2] {
+/// each other. The host's link carries the state directory, for processes that have another one.
+pub(crate) fn creation(layout: &Layout, dirs: &LabDirs) -> [Vec<Invocation>; 2] {
     let switch = layout.switch_namespace();
     let link = layout.link();
     let hosts: Vec<Host> = layout.server_hosts().chain(layout.client_hosts()).collect();
@@ -45,6 +67,11 @@ pub(crate) fn creation(layout: &Layout) -> [Vec<Invocation>; 2] {
     };
     let mut stage = vec![inside(&switch, ports)];
     stage.extend(hosts.iter().map(|host| inside(&host.namespace, host_lines(host))));
+    let state_dir = dirs.absolute_state();
+    if state_dir.as_os_str().len() <= MAX_ALIAS_BYTES {
+        let alias = Invocation::new("ip").args(["link", "set", "dev", &link, "alias"]);
+        stage.push(alias.arg(state_dir));
+    }
     [vec![batch(links)], stage]
 }
 
@@ -73,7 +100,19 @@ pub(crate) async fn remove(id: &LabId, namespaces: &[Namespace]) {
 
 /// Whether the control node's end of the network is there.
 pub(crate) fn link_exists(id: &LabId) -> bool {
-    Path::new("/sys/class/net").join(layout::link(id)).exists()
+    link_dir(id).exists()
+}
+
+/// The state directory that the lab was made with; `None` if there is no link or it does not say.
+pub(crate) fn recorded_state_dir(id: &LabId) -> Option<PathBuf> {
+    let mut alias = std::fs::read(link_dir(id).join("ifalias")).ok()?;
+    alias.pop_if(|last| *last == b'\n');
+    let state_dir = PathBuf::from(OsString::from_vec(alias));
+    state_dir.is_absolute().then_some(state_dir)
+}
+
+fn link_dir(id: &LabId) -> PathBuf {
+    Path::new(LINK_DIR).join(layout::link(id))
 }
 
 /// A named namespace that belongs to a lab.

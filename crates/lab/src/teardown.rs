@@ -6,10 +6,12 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::error::io_at;
 use crate::network::Namespace;
+use crate::ownership::{other_state_dir, user};
 use crate::process::{self, ProcessIdentity};
 use crate::spec::LabId;
 use crate::state::LabState;
@@ -20,27 +22,71 @@ const PROCESS_END_LIMIT: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_millis(2);
 
-/// Removes every lab of this machine and returns their ids: those in the state directory, and
-/// those that only have namespaces because their state is gone or in another directory.
-pub async fn down_all(dirs: &LabDirs) -> Result<Vec<String>, LabError> {
-    let mut removed = Vec::new();
+/// What [`down_all`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RemovedLabs {
+    /// The ids of the labs that it removed.
+    pub removed: Vec<String>,
+    /// The labs that it left alone.
+    pub skipped: Vec<SkippedLab>,
+}
+
+/// A lab that [`down_all`] left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkippedLab {
+    /// Its id.
+    pub id: String,
+    /// Why, in words that follow the id.
+    pub reason: String,
+}
+
+/// Removes the labs of this state directory that nobody uses, and what is left of labs that no
+/// state directory has any more. If one cannot be removed, the others are removed all the same.
+pub async fn down_all(dirs: &LabDirs) -> Result<RemovedLabs, LabError> {
+    let _lock = network::lock().await?;
+    let mut labs = RemovedLabs::default();
     let mut failure = None;
     for id in ids(dirs)? {
-        match remove(dirs, &id).await {
-            Ok(true) => removed.push(id.to_string()),
+        let result = match reason_to_keep(dirs, &id) {
+            Ok(Some(reason)) => {
+                labs.skipped.push(SkippedLab { id: id.to_string(), reason });
+                continue;
+            }
+            Ok(None) => remove(dirs, &id).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(true) => labs.removed.push(id.to_string()),
             Ok(false) => {}
             Err(error) => failure = failure.or(Some(error)),
         }
     }
     match failure {
         Some(error) => Err(error),
-        None => Ok(removed),
+        None => Ok(labs),
     }
 }
 
-/// Removes one lab; false if nothing of it was there.
+fn reason_to_keep(dirs: &LabDirs, id: &LabId) -> Result<Option<String>, LabError> {
+    if let Some(other) = other_state_dir(dirs, id) {
+        return Ok(Some(format!(
+            "belongs to the state directory {0}; remove it with LOCKTEST_STATE_DIR={0}",
+            other.display()
+        )));
+    }
+    let paths = dirs.lab(id);
+    let state = LabState::read(&paths.state()).ok().flatten();
+    Ok(user(&paths, state.as_ref())?.map(|user| format!("in use by {user}")))
+}
+
+/// Removes one lab, even if it is in use; false if nothing of it was there. Refuses one that
+/// belongs to another state directory.
 pub async fn down_id(dirs: &LabDirs, id: &str) -> Result<bool, LabError> {
-    remove(dirs, &LabId::parse(id)?).await
+    let id = LabId::parse(id)?;
+    match other_state_dir(dirs, &id) {
+        Some(state_dir) => Err(LabError::OtherStateDir { id: id.to_string(), state_dir }),
+        None => remove(dirs, &id).await,
+    }
 }
 
 /// The ids of all labs of which anything is there.

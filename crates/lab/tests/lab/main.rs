@@ -1,66 +1,20 @@
 //! Labs for real: these tests need root, and run one at a time.
 
-use std::collections::BTreeSet;
+mod machine;
+mod removal;
+
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use locktest_lab::{
-    Lab, LabDirs, LabError, LabNode, LabSpec, NODE_BASE, down_all, down_id, list, preflight,
+use locktest_lab::{Lab, LabError, LabNode, LabSpec, NODE_BASE, down_id};
+
+use crate::machine::{
+    assert_gone, machine, processes, spec, ssh, ssh_ok, status_of, stdout_of, this_process, traces,
+    up,
 };
-use tokio::sync::{Mutex, MutexGuard};
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
-
-/// Directories for one test, and the turn to use the machine. Below `/tmp`, which nodes cover.
-struct Machine {
-    dirs: LabDirs,
-    _dir: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
-}
-
-/// A test that fails half-way leaves no lab to the next.
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let dirs = self.dirs.clone();
-        let clean = move || {
-            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-            for entry in fs::read_dir(dirs.state.join("labs")).into_iter().flatten().flatten() {
-                let id = entry.file_name().into_string().expect("an id");
-                runtime.block_on(down_id(&dirs, &id)).expect("down");
-            }
-        };
-        std::thread::spawn(clean).join().expect("labs are removed");
-    }
-}
-
-async fn machine() -> Machine {
-    let turn = ONE_AT_A_TIME.lock().await;
-    preflight().expect("a machine that can hold a lab");
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let dirs = LabDirs { state: dir.path().join("state"), package_cache: dir.path().join("cache") };
-    Machine { dirs, _dir: dir, _turn: turn }
-}
-
-fn spec(servers: u16, clients: u16) -> LabSpec {
-    LabSpec { id: None, servers, clients, subnet: None }
-}
-
-async fn up(machine: &Machine, servers: u16, clients: u16) -> Lab {
-    Lab::up(&machine.dirs, &spec(servers, clients)).await.expect("a lab")
-}
-
-fn ssh(lab: &Lab, node: &str, script: &str) -> Output {
-    lab.ssh_command(node).expect("a node").arg(script).output().expect("ssh runs")
-}
-
-fn ssh_ok(lab: &Lab, node: &str, script: &str) -> String {
-    let output = ssh(lab, node, script);
-    assert!(output.status.success(), "{node}: `{script}`: {output:?}");
-    String::from_utf8(output.stdout).expect("text").trim().to_owned()
-}
 
 /// The arguments of ssh-keyscan, which prints the host key of an sshd as known_hosts has it, and
 /// nothing if it cannot be reached.
@@ -79,40 +33,6 @@ fn known_key(node: &LabNode) -> String {
     let line = known.lines().find(|line| line.starts_with(&format!("{} ", node.address)));
     // Without the comment at its end.
     line.expect("the node's line").split(' ').take(3).collect::<Vec<_>>().join(" ")
-}
-
-fn stdout_of(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().expect("it runs");
-    String::from_utf8(output.stdout).expect("text")
-}
-
-/// What this machine shows of a lab: namespaces, links, mounts.
-fn traces(machine: &Machine, id: &str) -> BTreeSet<String> {
-    let state = machine.dirs.state.display().to_string();
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
-    let all = stdout_of("ip", &["netns", "list"]) + &stdout_of("ip", &["-o", "link"]) + &mounts;
-    let ours = |line: &&str| line.contains(&format!("lt-{id}")) || line.contains(&state);
-    all.lines().filter(ours).map(str::to_owned).collect()
-}
-
-/// The processes in all namespaces of a lab.
-fn processes(id: &str) -> Vec<PathBuf> {
-    let namespaces = stdout_of("ip", &["netns", "list"]);
-    let names = namespaces.lines().filter_map(|line| line.split(' ').next());
-    let ours = names.filter(|name| name.starts_with(&format!("lt-{id}-")));
-    let pids = ours.map(|name| stdout_of("ip", &["netns", "pids", name])).collect::<String>();
-    pids.lines().map(|pid| Path::new("/proc").join(pid)).collect()
-}
-
-/// Killed processes are collected by their parents a moment later.
-async fn assert_gone(machine: &Machine, id: &str, processes: &[PathBuf]) {
-    assert_eq!(traces(machine, id), BTreeSet::new());
-    assert!(!machine.dirs.state.join("labs").join(id).exists());
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while let Some(process) = processes.iter().find(|process| process.exists()) {
-        assert!(Instant::now() < deadline, "{} is still there", process.display());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,12 +171,12 @@ async fn two_labs_stand_side_by_side_and_do_not_meet() {
     assert_ne!(a.subnet(), b.subnet());
     assert_eq!(scan_from_client(&a, a.nodes()[0].address).await, known_key(&a.nodes()[0]));
     assert_eq!(scan_from_client(&a, b.nodes()[0].address).await, "");
-    let listed = list(&machine.dirs).expect("a list");
     for lab in [&a, &b] {
-        let status = listed.iter().find(|status| status.id == lab.id()).expect("it is listed");
+        let status = status_of(&machine.dirs, lab.id());
         assert_eq!(status.subnet, Some(lab.subnet()));
         assert_eq!((status.nodes.len(), status.clients), (2, 1));
-        assert!(status.nodes.iter().all(|node| node.up) && status.maker_alive);
+        assert!(status.nodes.iter().all(|node| node.up));
+        assert_eq!(status.in_use_by, Some(this_process()));
         assert_eq!(status.problem, None);
     }
     a.down().await.expect("down");
@@ -274,8 +194,7 @@ async fn a_taken_id_and_a_taken_subnet_are_refused_and_harm_nobody() {
     assert!(matches!(error, LabError::TakenId { .. }), "{error}");
 
     // From another state directory, only the kernel knows that the id is taken.
-    let elsewhere = LabDirs { state: machine.dirs.state.join("elsewhere"), ..machine.dirs.clone() };
-    let error = Lab::up(&elsewhere, &same_id).await.expect_err("a taken id");
+    let error = Lab::up(&machine.elsewhere, &same_id).await.expect_err("a taken id");
     assert!(matches!(error, LabError::TakenId { .. }), "{error}");
 
     let id = "taken1".to_owned();
@@ -355,39 +274,6 @@ async fn down_ends_control_masters_and_client_processes() {
     lab.down().await.expect("down");
     client.wait().await.expect("it ended");
     assert_gone(&machine, &id, &running).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn down_all_removes_labs_whose_state_is_damaged_or_gone() {
-    let machine = machine().await;
-    let foreign = list(&machine.dirs).expect("a list");
-    assert!(foreign.is_empty(), "down_all would remove other labs of this machine: {foreign:?}");
-    let mut ids = BTreeSet::new();
-    let mut running = Vec::new();
-    for servers in 1..=3 {
-        let lab = up(&machine, servers, 1).await;
-        let state = machine.dirs.state.join("labs").join(lab.id());
-        match servers {
-            1 => fs::remove_file(state.join("lab.json")).expect("a state file"),
-            2 => fs::write(state.join("lab.json"), "{").expect("a state file"),
-            _ => fs::remove_dir_all(state).expect("a state directory"),
-        }
-        running.extend(processes(lab.id()));
-        ids.insert(lab.id().to_owned());
-    }
-    let listed = list(&machine.dirs).expect("a list");
-    assert_eq!(listed.len(), 3);
-    assert!(listed.iter().all(|status| status.problem.is_some()), "{listed:?}");
-    for id in &ids {
-        assert!(Lab::open(&machine.dirs, id).is_err());
-    }
-
-    let removed = down_all(&machine.dirs).await.expect("down");
-    assert_eq!(BTreeSet::from_iter(removed), ids);
-    for id in &ids {
-        assert_gone(&machine, id, &running).await;
-    }
-    assert!(down_all(&machine.dirs).await.expect("down again").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
