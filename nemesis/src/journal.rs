@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use locktest_cluster::SshTarget;
@@ -75,8 +76,8 @@ pub struct JournalContent {
 
 /// Reads a journal.
 ///
-/// A last line without an end is torn: its writer was killed before the line was on disk, and so
-/// before anything was sent to a node. It is left out without a word.
+/// A last line without an end is torn: its writer was killed, or the disk was full, before the line
+/// was on disk, and so before anything was sent to a node. It is left out without a word.
 pub fn read_journal(path: &Path) -> io::Result<JournalContent> {
     let bytes = fs::read(path)?;
     let mut content = JournalContent::default();
@@ -112,11 +113,8 @@ impl Journal {
     /// line is cut off.
     pub fn open(path: &Path) -> Result<Journal, JournalError> {
         let open = || {
-            let mut file =
-                File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-            let length = whole_length(&fs::read(path)?) as u64;
-            file.set_len(length)?;
-            file.seek(SeekFrom::End(0))?;
+            let file = File::options().read(true).append(true).create(true).open(path)?;
+            cut_torn_line(&file, path)?;
             file.sync_all()?;
             sync_folder(path)?;
             Ok(file)
@@ -139,11 +137,25 @@ impl Journal {
         let mut write = || {
             let mut bytes = serde_json::to_vec(line)?;
             bytes.push(b'\n');
+            // An earlier write may have failed half-way; glued to its rest, this line would be lost.
+            cut_torn_line(&self.file, &self.path)?;
             self.file.write_all(&bytes)?;
             self.file.sync_data()
         };
         write().map_err(JournalError::at("write", &self.path))
     }
+}
+
+/// Cuts off what follows the last whole line of `file`, which is open at `path`.
+fn cut_torn_line(file: &File, path: &Path) -> io::Result<()> {
+    let mut last = [b'\n'];
+    if let Some(offset) = file.metadata()?.len().checked_sub(1) {
+        file.read_exact_at(&mut last, offset)?;
+    }
+    if last != [b'\n'] {
+        file.set_len(whole_length(&fs::read(path)?) as u64)?;
+    }
+    Ok(())
 }
 
 /// Makes the creation, renaming or removal of `path` itself survive a crash.
@@ -216,6 +228,19 @@ pub(crate) mod tests {
         Journal::open(&path).expect("open").intend(&intent(3)).expect("a line");
         assert_eq!(open_faults(&path), [1, 3]);
         assert!(read_journal(&path).expect("readable").damage.is_empty());
+    }
+
+    #[test]
+    fn a_line_that_was_torn_while_the_journal_is_open_does_not_spoil_the_next() {
+        let (_folder, path) = journal_with(&[Line::Intent(intent(1))]);
+        let mut journal = Journal::open(&path).expect("open");
+        let torn = File::options().append(true).open(&path).expect("open");
+        (&torn).write_all(br#"{"intent":{"fault":2,"#).expect("written");
+        journal.intend(&intent(3)).expect("a line");
+        journal.undone(1).expect("a line");
+        let content = read_journal(&path).expect("readable");
+        assert_eq!(content.open, BTreeMap::from([(3, intent(3))]));
+        assert!(content.damage.is_empty(), "{:?}", content.damage);
     }
 
     #[test]

@@ -47,8 +47,11 @@ pub struct NemesisSetting {
 #[derive(Debug, Error)]
 #[error("{}", .skipped.reason)]
 pub struct FaultNotApplied {
-    /// The record for the history.
+    /// The record for the history, unless `in_force` has others.
     pub skipped: FaultSkipped,
+    /// The records for the history instead of `skipped`, if an apply was sent: whatever it answered,
+    /// it may have cut nodes off until the undo.
+    pub in_force: Option<(FaultBegun, FaultEnded)>,
     /// The undo on each node; empty if no command was sent.
     pub nodes: Vec<NodeUndone>,
 }
@@ -110,15 +113,15 @@ impl<R: Remote> Nemesis<R> {
         sides: Vec<Vec<NodeId>>,
         deadline: Duration,
     ) -> Result<ActiveFault, Box<FaultNotApplied>> {
+        let kind = FaultKind::Partition;
         let begin_ns = (self.now_ns)();
-        let given_up = |reason: String, nodes: Vec<NodeUndone>| {
-            let kind = FaultKind::Partition;
-            let skipped = FaultSkipped { time_ns: (self.now_ns)(), kind, shape, reason };
-            Box::new(FaultNotApplied { skipped, nodes })
+        let skip = |reason: String| FaultSkipped { time_ns: (self.now_ns)(), kind, shape, reason };
+        let nothing_sent = |reason: String| {
+            let skipped = skip(reason);
+            Box::new(FaultNotApplied { skipped, in_force: None, nodes: Vec::new() })
         };
         let deadline_s = deadline.as_millis().div_ceil(1000) as u64;
-        let commands =
-            self.commands(id, &sides, deadline_s).map_err(|reason| given_up(reason, Vec::new()))?;
+        let commands = self.commands(id, &sides, deadline_s).map_err(nothing_sent)?;
         let intent = Intent {
             fault: id,
             run_id: self.setting.run_id.clone(),
@@ -126,29 +129,49 @@ impl<R: Remote> Nemesis<R> {
             deadline_s,
             nodes: commands.iter().map(NodeCommands::journalled).collect(),
         };
-        self.intend(&intent).map_err(|error| given_up(error.to_string(), Vec::new()))?;
+        self.intend(&intent).map_err(|error| nothing_sent(error.to_string()))?;
 
-        let mut evidence = None;
+        let mut baseline = None;
         let mut applied = self.on_all(&commands, |node| &node.arm).await;
         if applied.is_ok() {
-            evidence = Some(Evidence::new(&self.probe(&commands).await));
+            let evidence = Evidence::new(&self.probe(&commands).await);
+            baseline = Some(evidence);
             applied = self.on_all(&commands, |node| &node.apply).await;
         }
-        match (applied, evidence) {
+        let begun = |in_force_ns| FaultBegun { id, kind, shape, sides, begin_ns, in_force_ns };
+        match (applied, baseline) {
             (Ok(()), Some(evidence)) => {
-                let kind = FaultKind::Partition;
-                let in_force_ns = (self.now_ns)();
-                let begun = FaultBegun { id, kind, shape, sides, begin_ns, in_force_ns };
+                let begun = begun((self.now_ns)());
                 Ok(ActiveFault { begun, commands, intent, evidence })
             }
-            (applied, _) => {
+            (applied, baseline) => {
                 let reason = applied.err().unwrap_or_default();
+                let heal_begin_ns = (self.now_ns)();
                 let undone = self.undo(&intent).await;
+                let end_ns = (self.now_ns)();
+                let in_force = baseline.map(|_| {
+                    let ended = FaultEnded {
+                        id,
+                        heal_begin_ns,
+                        end_ns,
+                        bit: false,
+                        proof: vec![format!(
+                            "the fault was given up half-way, before anybody looked at its effect: \
+                             {reason}"
+                        )],
+                        undone: undone.fault.undone(),
+                        undo_proof: undone.proof(),
+                    };
+                    // Nobody knows when it was in force on all nodes, if it ever was: all the time
+                    // until the undo counts as its begin, in which nothing is settled.
+                    (begun(heal_begin_ns), ended)
+                });
                 let reason = match undone.problem {
                     None => reason,
                     Some(problem) => format!("{reason}; {problem}"),
                 };
-                Err(given_up(reason, undone.fault.nodes))
+                let nodes = undone.fault.nodes;
+                Err(Box::new(FaultNotApplied { skipped: skip(reason), in_force, nodes }))
             }
         }
     }
@@ -179,9 +202,7 @@ impl<R: Remote> Nemesis<R> {
         let end_ns = (self.now_ns)();
         let (bit, proof) = fault.evidence.judge(|node| self.name(node));
         let gone = undone.fault.undone();
-        let mut undo_proof: Vec<String> =
-            undone.fault.nodes.into_iter().map(|node| node.account).collect();
-        undo_proof.extend(undone.problem);
+        let mut undo_proof = undone.proof();
         let reconnected = if gone { self.reconnect(&fault, &mut undo_proof).await } else { false };
         let undone = gone && reconnected;
         FaultEnded { id: fault.begun.id, heal_begin_ns, end_ns, bit, proof, undone, undo_proof }
@@ -331,4 +352,12 @@ impl<R: Remote> Nemesis<R> {
 struct Undone {
     fault: HealedFault,
     problem: Option<String>,
+}
+
+impl Undone {
+    /// What was read back of each node, or what stands in the way, a sentence each.
+    fn proof(&self) -> Vec<String> {
+        let accounts = self.fault.nodes.iter().map(|node| &node.account);
+        accounts.chain(&self.problem).cloned().collect()
+    }
 }

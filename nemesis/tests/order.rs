@@ -192,6 +192,7 @@ async fn a_node_that_cannot_be_armed_stops_the_fault_before_it_is_applied() {
     assert!(scene.remote.nodes_of(Step::Apply).is_empty());
     assert_eq!(scene.remote.nodes_of(Step::Undo), ALL);
     assert!(failed.undone());
+    assert_eq!(failed.in_force, None);
     assert!(failed.to_string().contains("n4"), "{failed}");
     assert_eq!(scene.open_faults(), [0; 0]);
     assert!(!scene.is_indexed());
@@ -208,6 +209,40 @@ async fn a_node_that_cannot_be_cut_makes_all_others_whole_again() {
     assert!(failed.undone());
     assert_eq!(failed.skipped.shape, PartitionShape::Halves);
     assert!(failed.skipped.reason.contains("cannot reach n2"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_fault_that_was_given_up_half_way_is_recorded_from_its_begin_to_its_undo() {
+    let scene = scene(|remote| {
+        remote.unreachable.insert(("n2", Step::Apply));
+    });
+    let failed = scene.begin(7).await.expect_err("n2 was not cut");
+    let (begun, ended) = failed.in_force.expect("four nodes were cut");
+    assert_eq!((begun.id, ended.id), (7, 7));
+    assert_eq!(begun.sides, [side(&[0, 1]), side(&[2, 3, 4])]);
+    let times = [begun.begin_ns, begun.in_force_ns, ended.heal_begin_ns, ended.end_ns];
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+    assert!(!ended.bit && ended.undone, "{ended:?}");
+    assert!(ended.proof[0].contains("given up half-way"), "{ended:?}");
+    assert!(ended.proof[0].contains("cannot reach n2"), "{ended:?}");
+    for (node, proof) in ALL.iter().zip(&ended.undo_proof) {
+        assert!(proof.starts_with(&format!("{node} has no rule")), "{ended:?}");
+    }
+    assert_eq!(ended.undo_proof.len(), ALL.len());
+}
+
+#[tokio::test]
+async fn a_fault_that_was_given_up_half_way_and_stays_is_not_undone() {
+    let scene = scene(|remote| {
+        remote.unreachable.insert(("n2", Step::Apply));
+        remote.swallowed.insert(("n5", Step::Undo));
+    });
+    let failed = scene.begin(1).await.expect_err("n2 was not cut");
+    assert!(!failed.undone());
+    let (_, ended) = failed.in_force.expect("four nodes were cut");
+    assert!(!ended.undone, "{ended:?}");
+    assert!(ended.undo_proof[4].starts_with("n5 still has"), "{ended:?}");
+    assert_eq!(scene.open_faults(), [1]);
 }
 
 #[tokio::test]
@@ -230,7 +265,7 @@ async fn sides_that_make_no_partition_send_nothing() {
     let deadline = Duration::from_secs(1);
     let failed = scene.nemesis.begin(1, PartitionShape::One, sides, deadline).await;
     let failed = failed.expect_err("there is no server 7");
-    assert!(failed.undone() && failed.nodes.is_empty());
+    assert!(failed.undone() && failed.nodes.is_empty() && failed.in_force.is_none());
     assert!(scene.remote.steps().is_empty());
     assert!(!scene.is_indexed());
 }

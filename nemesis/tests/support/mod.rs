@@ -1,5 +1,6 @@
-//! What the tests of this folder share. Each uses a part of it.
-#![allow(dead_code)]
+//! What the tests of this folder share.
+
+#![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod bench;
 pub mod fake;
