@@ -12,7 +12,7 @@ use locktest_analyzer::{FaultSummary, Phases, Verdict, Violation, ViolationClass
 use locktest_history::{History, Resource};
 
 use crate::latency::{self, COLUMNS, LOW_N_NOTE};
-use crate::text::{ascii, duration, seconds, visible, wrap};
+use crate::text::{ascii, seconds, visible, wrap};
 use crate::wording::{self, Tone};
 
 /// A sentence of the verdict is cut to this length; the page has more of it.
@@ -20,6 +20,9 @@ const MAX_SENTENCE: usize = 600;
 
 /// More faults than this are left to the page.
 const MAX_FAULTS: usize = 6;
+
+/// More changes of leader than this are left to the page.
+const MAX_LEADER_CHANGES: usize = 5;
 
 /// More list entries than this are left to the page.
 const MAX_ENTRIES: usize = 12;
@@ -66,6 +69,7 @@ pub fn render_verdict(verdict: &Verdict, history: &History, paths: &Paths, style
     block.latency("release ms", &verdict.latency.release);
     block.below_latency(verdict);
     block.faults(verdict);
+    block.leader_changes(verdict);
     let warnings: Vec<String> = verdict.warnings.iter().map(ToString::to_string).collect();
     block.list("warnings", &warnings);
     block.ways_on(verdict, paths);
@@ -104,6 +108,7 @@ impl Block {
             self.line(&head);
         }
         self.paragraph(1, &wording::subject(verdict, history));
+        self.paragraph(1, &wording::answers(&verdict.counts));
         if let Some(summary) = wording::summary(verdict) {
             self.paragraph(1, summary);
         }
@@ -111,19 +116,20 @@ impl Block {
     }
 
     fn properties(&mut self, verdict: &Verdict) {
-        let rows = wording::rows(&verdict.properties);
+        let rows = wording::rows(verdict);
         let word_width =
-            rows.iter().map(|(_, row)| wording::outcome_word(row.outcome).len()).max().unwrap_or(0);
+            rows.iter().map(|row| wording::outcome_word(row.outcome).len()).max().unwrap_or(0);
         let indent = 1 + 15 + 2 + word_width + 2;
-        for (name, row) in rows {
+        for row in rows {
             let word = wording::outcome_word(row.outcome);
             let padding = word_width - word.len() + 2;
             let mut head = format!(
-                " {name:<15}  {}{:padding$}",
+                " {:<15}  {}{:padding$}",
+                row.name,
                 self.paint(wording::outcome_tone(row.outcome), word),
                 ""
             );
-            for line in wrap(&ascii(&row.why, MAX_SENTENCE), self.width - indent) {
+            for line in wrap(&ascii(row.why, MAX_SENTENCE), self.width - indent) {
                 head.push_str(&line);
                 self.line(&head);
                 head = " ".repeat(indent);
@@ -180,8 +186,7 @@ impl Block {
             self.paragraph(1, &format!("* {LOW_N_NOTE}"));
         }
         if let Some(gap_ms) = verdict.longest_gap_ms {
-            let gap = duration(gap_ms);
-            self.paragraph(1, &format!("longest wait for a lock that nobody was granted: {gap}"));
+            self.paragraph(1, &wording::longest_gap(gap_ms));
         }
         self.gap();
     }
@@ -241,6 +246,22 @@ impl Block {
             let undo = fault.undo_proof.first().map_or("no observation", String::as_str);
             self.doubt(6, &format!("NOT UNDONE: {undo}"));
         }
+    }
+
+    fn leader_changes(&mut self, verdict: &Verdict) {
+        let changes = &verdict.leader_changes;
+        if changes.is_empty() {
+            return;
+        }
+        self.line(" changes of leader");
+        for change in changes.iter().take(MAX_LEADER_CHANGES) {
+            self.paragraph(3, &wording::leader_change(change));
+        }
+        if changes.len() > MAX_LEADER_CHANGES {
+            let left_out = changes.len() - MAX_LEADER_CHANGES;
+            self.paragraph(3, &format!("{left_out} more in the report"));
+        }
+        self.gap();
     }
 
     /// What to do next: run it again, look closer.

@@ -1,7 +1,7 @@
 //! The sentences that the terminal and the page share.
 
 use locktest_analyzer::{
-    FaultSummary, Properties, Property, PropertyOutcome, RunOutcome, Verdict, ViolationClass,
+    Counts, FaultSummary, LeaderChange, PropertyOutcome, RunOutcome, Verdict, ViolationClass,
 };
 use locktest_history::{FaultKind, History, PartitionShape};
 
@@ -35,20 +35,14 @@ pub(crate) fn headline(verdict: &Verdict) -> Headline {
     let safety = verdict.properties.safety.outcome;
     match verdict.outcome {
         RunOutcome::Violated => {
-            Headline { word: "VIOLATED", rest: violated_by(verdict), tone: Tone::Bad }
+            Headline { word: "VIOLATED", rest: found(verdict), tone: Tone::Bad }
         }
         RunOutcome::Undecided => {
             Headline { word: "UNDECIDED", rest: verdict.summary.clone(), tone: Tone::Doubt }
         }
-        RunOutcome::Held if safety == PropertyOutcome::NeedsFencing => Headline {
-            word: "NEEDS FENCING",
-            rest: format!(
-                "{} in {}",
-                count(overruns(verdict), "lease-overrun"),
-                count(verdict.counts.acquires_ok, "acquire")
-            ),
-            tone: Tone::Doubt,
-        },
+        RunOutcome::Held if safety == PropertyOutcome::NeedsFencing => {
+            Headline { word: "NEEDS FENCING", rest: found(verdict), tone: Tone::Doubt }
+        }
         RunOutcome::Held => Headline {
             word: "",
             rest: format!("no violation found in {}", amount(verdict)),
@@ -57,32 +51,45 @@ pub(crate) fn headline(verdict: &Verdict) -> Headline {
     }
 }
 
-/// The verdict's summary, where the headline does not already say it.
+/// The verdict's summary, where it says something that neither the headline nor a row does.
 pub(crate) fn summary(verdict: &Verdict) -> Option<&str> {
-    let said = match verdict.outcome {
-        RunOutcome::Violated => false,
-        RunOutcome::Undecided => true,
-        RunOutcome::Held => verdict.properties.safety.outcome != PropertyOutcome::NeedsFencing,
-    };
+    let rest = beyond_headline(verdict, &verdict.summary);
+    let said = rows(verdict).iter().any(|row| row.why.contains(rest));
     (!said).then_some(&verdict.summary)
 }
 
-fn overruns(verdict: &Verdict) -> u64 {
-    verdict.violation_counts.get(&ViolationClass::LeaseOverrun).copied().unwrap_or(0)
+/// What a sentence says beyond the headline. One that lists only some of the findings keeps its
+/// list, which tells whose they are.
+fn beyond_headline<'a>(verdict: &Verdict, sentence: &'a str) -> &'a str {
+    if sentence == headline(verdict).rest {
+        return "";
+    }
+    let mut unlisted = findings(verdict);
+    let mut rest = sentence;
+    while let Some((n, after)) = unlisted
+        .iter()
+        .enumerate()
+        .find_map(|(n, finding)| rest.strip_prefix(finding).map(|after| (n, after)))
+    {
+        unlisted.swap_remove(n);
+        rest = after.strip_prefix(", ").unwrap_or(after);
+    }
+    if unlisted.is_empty() { rest.trim_start_matches([':', ';', ' ']) } else { sentence }
 }
 
-fn violated_by(verdict: &Verdict) -> String {
-    let classes: Vec<String> = verdict
-        .violation_counts
-        .iter()
-        .filter(|(_, n)| **n > 0)
-        .map(|(class, n)| format!("{class} x{n}"))
-        .collect();
-    if classes.is_empty() { verdict.summary.clone() } else { classes.join(", ") }
+/// Such as `double-grant x7, lost-update x2`.
+fn found(verdict: &Verdict) -> String {
+    let findings = findings(verdict);
+    if findings.is_empty() { verdict.summary.clone() } else { findings.join(", ") }
+}
+
+fn findings(verdict: &Verdict) -> Vec<String> {
+    let found = verdict.violation_counts.iter().filter(|(_, n)| **n > 0);
+    found.map(|(class, n)| format!("{class} x{n}")).collect()
 }
 
 /// How much the run tried: `812 acquires, 700 contended, 3 faults that bit`.
-pub(crate) fn amount(verdict: &Verdict) -> String {
+fn amount(verdict: &Verdict) -> String {
     let bit = verdict.faults.iter().filter(|fault| fault.bit).count();
     format!(
         "{}, {} contended, {} that bit",
@@ -108,14 +115,62 @@ pub(crate) fn subject(verdict: &Verdict, history: &History) -> String {
     )
 }
 
+/// What became of the acquires and of the health probes.
+pub(crate) fn answers(counts: &Counts) -> String {
+    let Counts { acquires_ok, acquires_denied, acquires_unknown, .. } = counts;
+    let mut answers = format!(
+        "{acquires_ok} granted, {acquires_denied} denied, {acquires_unknown} of unknown outcome"
+    );
+    let probes = counts.probes_ok.saturating_add(counts.probes_failed);
+    if probes > 0 {
+        answers += &format!("; {} of {} answered", counts.probes_ok, count(probes, "health probe"));
+    }
+    answers
+}
+
+/// The longest time in which some client waited for a lock and none was granted it.
+pub(crate) fn longest_gap(gap_ms: f64) -> String {
+    format!(
+        "longest wait with no grant to anyone: {} (a holder may have kept the lock)",
+        duration(gap_ms)
+    )
+}
+
+/// One of the four rows.
+pub(crate) struct Row<'a> {
+    /// The property's name.
+    pub name: &'static str,
+    /// Its outcome.
+    pub outcome: PropertyOutcome,
+    /// Why; what the property asks for, where the headline has said why.
+    pub why: &'a str,
+}
+
 /// The four rows, in the order in which every report shows them.
-pub(crate) fn rows(properties: &Properties) -> [(&'static str, &Property); 4] {
+pub(crate) fn rows(verdict: &Verdict) -> [Row<'_>; 4] {
+    let properties = &verdict.properties;
     [
-        ("SAFETY", &properties.safety),
-        ("DEADLOCK-FREE", &properties.deadlock_free),
-        ("FAULT TOLERANCE", &properties.fault_tolerance),
-        ("FENCING", &properties.fencing),
+        ("SAFETY", &properties.safety, "only one client may hold a lock at any moment"),
+        (
+            "DEADLOCK-FREE",
+            &properties.deadlock_free,
+            "a lock must become free again, whatever became of its holder",
+        ),
+        (
+            "FAULT TOLERANCE",
+            &properties.fault_tolerance,
+            "a majority of the servers must suffice to acquire and release locks",
+        ),
+        ("FENCING", &properties.fencing, "each grant must carry a larger token than the last"),
     ]
+    .map(|(name, property, demand)| Row {
+        name,
+        outcome: property.outcome,
+        why: match beyond_headline(verdict, &property.why) {
+            "" => demand,
+            why => why,
+        },
+    })
 }
 
 /// A row's outcome in words; capitals where somebody has to act.
@@ -181,6 +236,11 @@ pub(crate) fn fault_kind(kind: FaultKind, shape: PartitionShape) -> String {
     format!("partition ({shape})")
 }
 
+/// Who led from when on: `n3 from 13.19 s (told by n1)`.
+pub(crate) fn leader_change(change: &LeaderChange) -> String {
+    format!("{} from {} (told by {})", change.leader, seconds(change.time_ns), change.told_by)
+}
+
 /// What came after a fault: `all servers wrote again after 3.20 s, next grant after 412.0 ms`.
 pub(crate) fn recovery(fault: &FaultSummary) -> String {
     let servers = match fault.servers_recovered_ms {
@@ -192,4 +252,60 @@ pub(crate) fn recovery(fault: &FaultSummary) -> String {
         None => "no grant was seen after it".to_owned(),
     };
     format!("{servers}, {grant}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn what_the_headline_says_no_row_says_again() {
+        for verdict in [testing::held(), testing::violated(), testing::needs_fencing()] {
+            let headline = headline(&verdict).rest;
+            for row in rows(&verdict) {
+                assert!(!row.why.contains(&headline), "{}: {}", row.name, row.why);
+            }
+            assert_eq!(summary(&verdict), None);
+        }
+    }
+
+    #[test]
+    fn a_row_says_how_much_was_tried_where_the_headline_has_the_findings() {
+        let why = |verdict| rows(&verdict)[0].why.to_owned();
+        assert_eq!(why(testing::violated()), "in 812 acquires, 790 contended, 1 fault that bit");
+        assert!(why(testing::needs_fencing()).starts_with("holders acted after"));
+    }
+
+    #[test]
+    fn the_findings_of_the_headline_are_known_again_in_any_order() {
+        let mut verdict = testing::violated();
+        verdict.properties.safety.why = "lost-update x2, double-grant x7: two at once".into();
+        assert_eq!(rows(&verdict)[0].why, "two at once");
+    }
+
+    #[test]
+    fn a_row_that_has_some_of_the_findings_says_which() {
+        let mut verdict = testing::violated();
+        verdict.violation_counts.insert(ViolationClass::Deadlock, 1);
+        assert_eq!(rows(&verdict)[0].why, verdict.properties.safety.why);
+    }
+
+    #[test]
+    fn a_summary_that_says_something_new_is_shown() {
+        let mut verdict = testing::violated();
+        verdict.summary = "double-grant x7, lost-update x2 in 3 acquires".into();
+        assert_eq!(summary(&verdict), Some(verdict.summary.as_str()));
+    }
+
+    #[test]
+    fn probes_are_counted_only_where_there_are_any() {
+        let mut counts = testing::held().counts;
+        assert_eq!(
+            answers(&counts),
+            "812 granted, 4 denied, 9 of unknown outcome; 570 of 612 health probes answered"
+        );
+        (counts.probes_ok, counts.probes_failed) = (0, 0);
+        assert_eq!(answers(&counts), "812 granted, 4 denied, 9 of unknown outcome");
+    }
 }

@@ -164,10 +164,11 @@ impl Figure<'_> {
         let fitted = fit(&covered, self.scale, self.window.bar_limit);
         let twice: Vec<_> = locks.iter().map(|lane| lane.overlaps_ns.clone()).collect();
         let twice = fit(&twice, self.scale, self.window.bar_limit);
+        let names = self.window.bar_limit / locks.len().max(1);
         html! {
             @for (n, (lane, &y)) in locks.iter().zip(&self.layout.locks).enumerate() {
                 (paths("held", &fitted[n], y, LOCK_HEIGHT))
-                @if self.window.detailed { (self.owner_names(lane, y)) }
+                @if self.window.detailed { (self.owner_names(lane, y, names)) }
                 @for (from, to) in self.gaps(lane) {
                     text.gap x=(px((from + to) / 2.0)) y=(px(y + 12.0)) text-anchor="middle" {
                         @if to - from > 120.0 { "no lease for " }
@@ -182,18 +183,17 @@ impl Figure<'_> {
         }
     }
 
-    /// The names of the owners, on the leases that are wide enough.
-    fn owner_names(&self, lane: &LockLane, y: f64) -> Markup {
+    /// The names of the owners, on the first leases that are wide enough.
+    fn owner_names(&self, lane: &LockLane, y: f64, limit: usize) -> Markup {
+        let leases = lane.leases_ns.iter().zip(&lane.owners);
+        let names = leases.filter_map(|(lease_ns, owner)| {
+            let (from, to) = self.scale.clip(lease_ns)?;
+            let name = owner.to_string();
+            (to - from > label_width(&name) + 4.0).then_some(((from + to) / 2.0, name))
+        });
         html! {
-            @for (lease_ns, owner) in lane.leases_ns.iter().zip(&lane.owners) {
-                @if let Some((from, to)) = self.scale.clip(lease_ns) {
-                    @let label = owner.to_string();
-                    @if to - from > label_width(&label) + 4.0 {
-                        text.onbar x=(px((from + to) / 2.0)) y=(px(y + 12.0)) text-anchor="middle" {
-                            (label)
-                        }
-                    }
-                }
+            @for (x, name) in names.take(limit) {
+                text.onbar x=(px(x)) y=(px(y + 12.0)) text-anchor="middle" { (name) }
             }
         }
     }

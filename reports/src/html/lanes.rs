@@ -209,13 +209,16 @@ fn waits(verdict: &Verdict, history: &History) -> Vec<(ClientId, Range<u64>)> {
 
 fn lock_lanes(verdict: &Verdict, history: &History, holds: &[Hold]) -> (Vec<LockLane>, usize) {
     let plan = &history.run.plan;
-    let all: BTreeSet<KeyId> = holds.iter().map(|hold| hold.key).collect();
-    let concerned: HashSet<&str> =
+    let names: HashSet<&str> =
         verdict.violations.iter().map(|violation| violation.key.as_str()).collect();
-    let (first, rest): (Vec<KeyId>, Vec<KeyId>) =
-        all.iter().partition(|key| concerned.contains(plan.key_name(**key).as_str()));
-    let mut drawn: Vec<KeyId> = first.into_iter().chain(rest).take(MAX_LOCKS).collect();
-    drawn.sort_unstable();
+    let concerns = |key: &KeyId| names.contains(plan.key_name(*key).as_str());
+    // A lock that was never granted has no hold, and a violation may well be about just that.
+    let planned = (0..plan.keys.len()).filter_map(|n| u32::try_from(n).ok()).map(KeyId);
+    let all: BTreeSet<KeyId> =
+        planned.filter(concerns).chain(holds.iter().map(|hold| hold.key)).collect();
+    let (first, rest): (Vec<KeyId>, Vec<KeyId>) = all.iter().partition(|key| concerns(key));
+    let room = MAX_LOCKS.saturating_sub(first.len());
+    let drawn: BTreeSet<KeyId> = first.into_iter().chain(rest.into_iter().take(room)).collect();
     let lanes: Vec<LockLane> = drawn
         .into_iter()
         .map(|key| {

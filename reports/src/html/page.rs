@@ -103,11 +103,11 @@ fn verdict_card(verdict: &Verdict, history: &History) -> Markup {
             p.subject { (visible(&wording::subject(verdict, history), 300)) }
             table.rows {
                 tbody {
-                    @for (name, row) in wording::rows(&verdict.properties) {
+                    @for row in wording::rows(verdict) {
                         tr {
-                            th scope="row" { (name) }
+                            th scope="row" { (row.name) }
                             td { (badge(wording::outcome_tone(row.outcome), wording::outcome_word(row.outcome))) }
-                            td { (visible(&row.why, MAX_SENTENCE)) }
+                            td { (visible(row.why, MAX_SENTENCE)) }
                         }
                     }
                 }
@@ -146,15 +146,11 @@ fn span(verdict: &Verdict, history: &History) -> String {
 fn tried(verdict: &Verdict) -> String {
     let counts = &verdict.counts;
     format!(
-        "{}, {} denied, {} of unknown outcome, {}, {}, {} refused by the fence, {} of {} answered",
-        wording::amount(verdict),
-        counts.acquires_denied,
-        counts.acquires_unknown,
+        "acquires: {}; {}, {}, {} refused by the fence",
+        wording::answers(counts),
         count(counts.releases_ok, "release"),
         count(counts.renewals_ok, "renewal"),
         counts.fenced_rejections,
-        counts.probes_ok,
-        count(counts.probes_ok + counts.probes_failed, "health probe"),
     )
 }
 
@@ -208,7 +204,7 @@ fn sign(tone: Tone) -> &'static str {
     }
 }
 
-fn sentence_case(text: &str) -> String {
+pub(crate) fn sentence_case(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }

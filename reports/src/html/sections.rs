@@ -6,7 +6,7 @@ use locktest_analyzer::{FaultSummary, Phases, Verdict, Violation, ViolationClass
 use locktest_history::{History, HolderPolicy, Resource};
 use maud::{Markup, html};
 
-use super::page::{MAX_SENTENCE, badge, list};
+use super::page::{MAX_SENTENCE, badge, list, sentence_case};
 use super::violation;
 use crate::latency::{self, COLUMNS, LOW_N_NOTE};
 use crate::text::{count, duration, seconds, visible};
@@ -94,15 +94,17 @@ fn all_of_class(verdict: &Verdict, class: ViolationClass, n: u64) -> Markup {
         .collect();
     html! {
         h3 { (class) " \u{d7} " (n) }
-        table {
-            thead { tr { th.n { "at" } th { "lock" } th { "why" } th { "during" } } }
-            tbody {
-                @for violation in &shown {
-                    tr {
-                        td.n { (seconds(violation.time_ns)) }
-                        td.key { (visible(&violation.key, 60)) }
-                        td { (visible(&violation.why, MAX_SENTENCE)) }
-                        td.mid { (violation.during.as_deref().map_or("-".to_owned(), |fault| visible(fault, 200))) }
+        div.scroll tabindex="0" {
+            table {
+                thead { tr { th.n { "at" } th { "lock" } th { "why" } th { "during" } } }
+                tbody {
+                    @for violation in &shown {
+                        tr {
+                            td.n { (seconds(violation.time_ns)) }
+                            td.key { (visible(&violation.key, 60)) }
+                            td { (visible(&violation.why, MAX_SENTENCE)) }
+                            td.mid { (violation.during.as_deref().map_or("-".to_owned(), |fault| visible(fault, 200))) }
+                        }
                     }
                 }
             }
@@ -125,8 +127,7 @@ pub(crate) fn latency(verdict: &Verdict) -> Markup {
                 p.note { "* " (LOW_N_NOTE) "." }
             }
             @if let Some(gap_ms) = verdict.longest_gap_ms {
-                p { "The longest time that somebody waited for a lock that nobody was granted: "
-                    b { (duration(gap_ms)) } "." }
+                p { (sentence_case(&wording::longest_gap(gap_ms))) "." }
             }
         }
     }

@@ -55,7 +55,9 @@ fn each_verdict_makes_one_well_formed_page_that_stands_alone() {
         for absent in ["<script", "http://", "https://", "@import", "<link", "<img", " src="] {
             assert!(!html.contains(absent), "{absent}");
         }
-        assert!(html.contains(&verdict.properties.safety.why.replace('"', "&quot;")));
+        for row in crate::wording::rows(&verdict) {
+            assert!(html.contains(row.why), "{}", row.why);
+        }
         assert!(html.contains(&verdict.command));
         for warning in &verdict.warnings {
             assert!(html.contains(&warning.to_string()));
@@ -235,4 +237,53 @@ fn a_client_that_died_is_marked_and_one_that_finished_is_not() {
     history.records.pop();
     history.records.push(exit(ExitCause::Killed(9)));
     assert!(render(&verdict, &history, &holds).contains("c2 died at 30.00 s"));
+}
+
+#[test]
+fn every_lock_that_a_violation_concerns_has_a_lane_even_if_it_was_never_granted() {
+    let mut verdict = testing::violated();
+    let (mut history, mut holds) = testing::run(5, &verdict, 50);
+    history.run.plan.keys = (0..8).map(|n| format!("lock-{n}")).collect();
+    for (n, hold) in holds.iter_mut().enumerate() {
+        // The last lock is held by nobody.
+        hold.key = locktest_history::KeyId(n as u32 % 7);
+    }
+    let example = verdict.violations[0].clone();
+    verdict.violations = [1, 2, 4, 5, 7]
+        .map(|n| locktest_analyzer::Violation { key: format!("lock-{n}"), ..example.clone() })
+        .into();
+    let html = render(&verdict, &history, &holds);
+    let has_lane = |n: &u32| html.contains(&format!("text-anchor=\"end\">lock-{n}</text>"));
+    assert_eq!((0..8).filter(has_lane).collect::<Vec<_>>(), [1, 2, 4, 5, 7]);
+    assert!(html.contains("3 more locks not drawn"));
+}
+
+#[test]
+fn forty_violated_locks_with_room_for_every_name_fit_into_two_megabytes() {
+    let mut verdict = testing::violated();
+    let (mut history, some) = testing::run(5, &verdict, 50);
+    history.run.plan.keys = (0..40).map(|n| format!("lock-{n}")).collect();
+    let example = verdict.violations[0].clone();
+    verdict.violations = (0..40)
+        .map(|n| locktest_analyzer::Violation { key: format!("lock-{n}"), ..example.clone() })
+        .collect();
+    // Faults so far apart that each has a close-up of its own, filled with short holds.
+    verdict.end_ns = testing::at(200.0);
+    verdict.faults = (1..15)
+        .map(|id| testing::fault(id, f64::from(id) * 13.0, f64::from(id) * 13.0 + 1.0))
+        .collect();
+    let hold = |key, n| Hold {
+        key: locktest_history::KeyId(key),
+        attempt: n,
+        ok_ns: n * 250_000_000,
+        belief_end_ns: n * 250_000_000 + 240_000_000,
+        contract_end_ns: n * 250_000_000 + 240_000_000,
+        ..some[0].clone()
+    };
+    let holds: Vec<Hold> = (0..40)
+        .flat_map(|key| (0..800).map(move |n| (key, n)))
+        .map(|(key, n)| hold(key, n))
+        .collect();
+    let html = render(&verdict, &history, &holds);
+    assert!(html.len() < 2_000_000, "{} bytes", html.len());
 }

@@ -28,10 +28,16 @@ struct Moment {
 /// The section's figures.
 pub(crate) fn timeline(verdict: &Verdict, history: &History, holds: &[Hold]) -> Markup {
     let lanes = Lanes::new(verdict, history, holds);
-    let whole =
-        Window { time_ns: 0..verdict.end_ns.max(1), detailed: false, bar_limit: OVERVIEW_BARS };
     let moments = moments(verdict, &lanes);
-    let (close_ups, left_out) = close_ups(&moments, close_up_length_ns(history), verdict.end_ns);
+    let length_ns = close_up_length_ns(history);
+    let (close_ups, left_out) = close_ups(&moments, length_ns, verdict.end_ns);
+    // A run that is no longer than a close-up is drawn as one.
+    let detailed = verdict.end_ns <= length_ns;
+    let whole = Window {
+        time_ns: 0..verdict.end_ns.max(1),
+        detailed,
+        bar_limit: if detailed { CLOSE_UP_BARS } else { OVERVIEW_BARS },
+    };
     let bar_limit = CLOSE_UP_BARS / close_ups.len().max(1);
     html! {
         (legend(&lanes))
@@ -88,18 +94,22 @@ fn moments(verdict: &Verdict, lanes: &Lanes) -> Vec<Moment> {
     moments
 }
 
-/// Long enough to show a lease run out and the service recover, the same for all close-ups, so
-/// that widths can be compared.
+/// Long enough to show a lease run out and the service recover. The same for all close-ups but one
+/// that the run's end cuts off, so that widths can be compared.
 fn close_up_length_ns(history: &History) -> u64 {
     let bound_ms = history.run.plan.bounds.lease_bound_ms;
     bound_ms.saturating_mul(2).saturating_add(4000).clamp(8000, 60_000) * 1_000_000
 }
 
-/// Windows of one length in time order, none overlapping, that show as many moments as there is
-/// room for, the first ones before the others; and how many moments are left out.
+/// Windows of one length in time order, none overlapping and none past the end, that show as many
+/// moments as there is room for, the first ones before the others; and how many moments are left
+/// out. A run that fits into one window needs none.
 fn close_ups(moments: &[Moment], length_ns: u64, end_ns: u64) -> (Vec<Range<u64>>, usize) {
+    if end_ns <= length_ns {
+        return (Vec::new(), 0);
+    }
     let lead_ns = length_ns / 5;
-    let latest_start_ns = end_ns.saturating_sub(length_ns);
+    let latest_start_ns = end_ns - length_ns;
     let mut times_ns: Vec<u64> = moments.iter().map(|moment| moment.time_ns.min(end_ns)).collect();
     times_ns.sort_unstable();
     let mut close_ups: Vec<Range<u64>> = Vec::new();
@@ -111,7 +121,7 @@ fn close_ups(moments: &[Moment], length_ns: u64, end_ns: u64) -> (Vec<Range<u64>
             continue;
         }
         let start_ns = time_ns.saturating_sub(lead_ns).min(latest_start_ns).max(shown_to_ns);
-        close_ups.push(start_ns..start_ns.saturating_add(length_ns));
+        close_ups.push(start_ns..start_ns.saturating_add(length_ns).min(end_ns));
     }
     let rank = |close_up: &Range<u64>| {
         let inside = |moment: &Moment| close_up.contains(&moment.time_ns.min(end_ns));
@@ -193,7 +203,18 @@ mod tests {
     fn a_moment_past_the_end_is_shown_at_the_end() {
         let (shown, _) = close_ups(&at(&[100, u64::MAX]), 100, 1000);
         assert_eq!(shown, [80..180, 900..1000]);
-        let (short, _) = close_ups(&at(&[5]), 100, 10);
-        assert_eq!(short.first(), Some(&(0..100)));
+    }
+
+    #[test]
+    fn no_close_up_goes_past_the_end_of_the_run() {
+        let (shown, left_out) = close_ups(&at(&[60, 120]), 100, 150);
+        assert_eq!(shown, [40..140, 140..150]);
+        assert_eq!(left_out, 0);
+    }
+
+    #[test]
+    fn a_run_that_a_close_up_would_show_whole_has_none() {
+        assert_eq!(close_ups(&at(&[5]), 100, 100), (vec![], 0));
+        assert_eq!(close_ups(&at(&[5, 90]), 100, 101), (vec![0..100, 100..101], 0));
     }
 }

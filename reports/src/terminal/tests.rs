@@ -102,6 +102,16 @@ fn the_violation_that_is_drawn_is_the_services_own() {
 }
 
 #[test]
+fn of_many_changes_of_leader_the_first_are_shown_and_the_rest_are_counted() {
+    let mut verdict = testing::held();
+    let change = verdict.leader_changes[0].clone();
+    verdict.leader_changes = vec![change; 8];
+    let block = render(&verdict, 80, false);
+    assert_eq!(block.matches("n4 from 15.10 s (told by n3)").count(), MAX_LEADER_CHANGES);
+    assert!(block.contains("   3 more in the report\n"), "{block}");
+}
+
+#[test]
 fn text_from_outside_can_neither_move_the_cursor_nor_flood_the_screen() {
     let hostile = format!("\u{1b}[2J\u{202e}evil\u{7}\r\n{}", "x".repeat(10_000));
     let mut verdict = testing::violated();
@@ -127,6 +137,9 @@ fn text_from_outside_can_neither_move_the_cursor_nor_flood_the_screen() {
             fault
         })
         .collect();
+    for change in &mut verdict.leader_changes {
+        change.leader = hostile.clone();
+    }
     let block = render(&verdict, 80, false);
     assert!(!block.contains(['\u{1b}', '\u{202e}', '\u{7}', '\r']));
     assert!(block.lines().count() < 400, "{} lines", block.lines().count());
