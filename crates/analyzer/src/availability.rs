@@ -6,7 +6,6 @@ use crate::findings::{Finding, Findings};
 use crate::hold::Tenure;
 use crate::liveness::bound_ns;
 use crate::observed::Observed;
-use crate::possession::waits;
 use crate::servers::Servers;
 use crate::time::seconds;
 use crate::verdict::ViolationClass;
@@ -19,7 +18,8 @@ enum Mark {
 }
 
 /// Reports each time that more than half of the servers counted and no write was answered, by probe
-/// or by grant, for longer than the bound. The clock starts again as that of `liveness` does.
+/// or by grant, for longer than the bound, before the run was disturbed. The clock starts again as
+/// that of `liveness` does.
 pub(crate) fn outages(
     observed: &Observed,
     servers: &Servers,
@@ -50,13 +50,15 @@ pub(crate) fn outages(
             if !alarmed && clock_ns + passed_ns > bound_ns {
                 alarmed = true;
                 let passed_ns = now_ns + (bound_ns - clock_ns);
-                findings.add(
-                    ViolationClass::Unavailable,
-                    passed_ns,
-                    None,
-                    (ClientId(0), 0),
-                    || describe(observed, servers, passed_ns),
-                );
+                if passed_ns < observed.undisturbed_until_ns() {
+                    findings.add(
+                        ViolationClass::Unavailable,
+                        passed_ns,
+                        None,
+                        (ClientId(0), 0),
+                        || describe(observed, servers, passed_ns),
+                    );
+                }
             }
             clock_ns += passed_ns;
         }
@@ -76,10 +78,9 @@ fn describe(observed: &Observed, servers: &Servers, passed_ns: u64) -> Finding {
         .filter(|(_, uncounted)| !uncounted.contains(passed_ns))
         .map(|(name, _)| name.clone())
         .collect();
-    let waiting = observed.attempts.iter().filter(|attempt| {
-        waits(attempt)
-            && attempt.acquire.invoke_ns() <= passed_ns
-            && passed_ns <= attempt.asked_until_ns()
+    // Also those whose lease could not be created: that is a write which was not answered.
+    let asking = observed.attempts.iter().filter(|attempt| {
+        (attempt.acquire.invoke_ns()..=attempt.asked_until_ns()).contains(&passed_ns)
     });
     Finding {
         why: format!(
@@ -90,6 +91,6 @@ fn describe(observed: &Observed, servers: &Servers, passed_ns: u64) -> Finding {
             seconds(bound_ns(observed)),
         ),
         resource: None,
-        operations: waiting.map(|attempt| observed.involved(&attempt.acquire)).collect(),
+        operations: asking.map(|attempt| observed.involved(&attempt.acquire)).collect(),
     }
 }

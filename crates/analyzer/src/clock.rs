@@ -15,9 +15,9 @@ pub(crate) enum Mark {
     HoldBegins,
     /// Its end; `freed` if the service confirmed it.
     HoldEnds { freed: bool },
-    /// An acquire of unknown outcome may hold.
+    /// Somebody may hold who was not told, or not yet.
     MayHoldBegins,
-    /// It can hold no longer than the lease; `freed` if it surely holds no longer at all.
+    /// That is over but for the lease; with `freed` it is over at all.
     MayHoldEnds { freed: bool },
 }
 

@@ -2,7 +2,7 @@
 
 use locktest_history::{ClientId, History, KeyId, NodeId, Plan, Token};
 
-use crate::evidence::stale_grant_ns;
+use crate::evidence::{Missing, missing_entry};
 use crate::observed::Observed;
 use crate::operation::{Attempt, Owner};
 
@@ -57,13 +57,18 @@ pub(crate) struct Tenure<'a, 'h> {
     pub(crate) attempt: &'a Attempt<'h>,
     /// The contract view: its union; empty if the grant promised nothing any more.
     pub(crate) contract: Vec<Promised>,
-    /// When it was known that the service no longer had the lock that it granted.
-    pub(crate) stale_ns: Option<u64>,
+    /// What proves that the service did not keep the lock that it granted.
+    pub(crate) missing: Option<Missing<'a, 'h>>,
 }
 
-impl Tenure<'_, '_> {
+impl<'a, 'h> Tenure<'a, 'h> {
     pub(crate) fn owner(&self) -> Owner {
         self.attempt.owner()
+    }
+
+    /// What proves that the service no longer had the lock when it granted it.
+    pub(crate) fn stale(&self) -> Option<Missing<'a, 'h>> {
+        self.missing.filter(|missing| missing.seen_ns.is_none())
     }
 
     /// When neither view holds any more.
@@ -125,6 +130,6 @@ fn tenure<'a, 'h>(attempt: &'a Attempt<'h>, plan: &Plan) -> Option<Tenure<'a, 'h
         lease_ttl_ms: last.map_or(0, |promise| promise.ttl_ms),
         token: attempt.token().map(|(token, _)| token),
     };
-    let stale_ns = stale_grant_ns(attempt, &promises);
-    Some(Tenure { hold, attempt, contract, stale_ns })
+    let missing = missing_entry(attempt, &promises, plan);
+    Some(Tenure { hold, attempt, contract, missing })
 }

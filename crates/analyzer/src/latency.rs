@@ -8,7 +8,6 @@ use crate::faults::Faults;
 use crate::hold::Tenure;
 use crate::observed::Observed;
 use crate::operation::Operation;
-use crate::possession::waits;
 use crate::servers::Servers;
 use crate::time::{Spans, ns_to_ms};
 use crate::verdict::{Latency, Percentiles, Phases};
@@ -78,7 +77,7 @@ fn percentiles(mut samples_ns: Vec<u64>) -> Percentiles {
 /// The longest that somebody waited for a key while nobody was granted it.
 pub(crate) fn longest_gap_ns(observed: &Observed, tenures: &[Tenure]) -> Option<u64> {
     let mut waits_of: BTreeMap<KeyId, Vec<(u64, u64)>> = BTreeMap::new();
-    for attempt in observed.attempts.iter().filter(|attempt| waits(attempt)) {
+    for attempt in observed.attempts.iter().filter(|attempt| attempt.waits()) {
         let wait = (attempt.acquire.invoke_ns(), attempt.asked_until_ns());
         waits_of.entry(attempt.key()).or_default().push(wait);
     }

@@ -48,12 +48,12 @@ pub fn analyze(history: &History) -> Verdict {
     let leader_changes = faults::leader_changes(&observed);
     let restarts = liveness::restarts(&faults, &leader_changes);
     let unsettled = liveness::unsettled(&observed, &faults, &servers, &leader_changes);
-    let possessions = possession::possessions(&observed, &unsettled);
+    let possessions = possession::possessions(&observed, &servers, &unsettled);
 
     let mut findings = Findings::new(&observed, &faults);
     overlap::overlaps(&observed, &by_key, &mut findings);
     evidence::stale_grants(&observed, &tenures, &mut findings);
-    evidence::early_expiries(&observed, &mut findings);
+    evidence::early_expiries(&observed, &tenures, &mut findings);
     let tokens = tokens::monotone(&observed, &by_key, &mut findings);
     let resource = resource::lost_updates(&observed, &tenures, &mut findings);
     let liveness = liveness::deadlocks(&observed, &servers, &restarts, &possessions, &mut findings);

@@ -14,7 +14,7 @@ use crate::faults::Faults;
 use crate::findings::{Finding, Findings};
 use crate::observed::Observed;
 use crate::operation::Attempt;
-use crate::possession::{Possession, waits};
+use crate::possession::Possession;
 use crate::servers::Servers;
 use crate::time::{Spans, ms_to_ns, seconds};
 use crate::verdict::{LeaderChange, ViolationClass};
@@ -83,8 +83,8 @@ struct Course<'o, 'h> {
     marks: Vec<(u64, Mark)>,
 }
 
-/// Runs the clock of every key that somebody asked for and reports each time it passes the bound.
-/// O(n log n).
+/// Runs the clock of every key that somebody waited for and reports each time it passes the bound
+/// before the run was disturbed. O(n log n).
 pub(crate) fn deadlocks(
     observed: &Observed,
     servers: &Servers,
@@ -93,7 +93,7 @@ pub(crate) fn deadlocks(
     findings: &mut Findings,
 ) -> Liveness {
     let mut keys: BTreeMap<KeyId, Course> = BTreeMap::new();
-    for attempt in observed.attempts.iter().filter(|attempt| waits(attempt)) {
+    for attempt in observed.attempts.iter().filter(|attempt| attempt.waits()) {
         let Course { waiters, marks } = keys.entry(attempt.key()).or_default();
         waiters.push(attempt);
         let (begin, end) = (attempt.acquire.invoke_ns(), attempt.asked_until_ns());
@@ -105,15 +105,7 @@ pub(crate) fn deadlocks(
     for possession in possessions {
         // A key for which nobody waits cannot be withheld from anybody.
         let Some(Course { marks, .. }) = keys.get_mut(&possession.key) else { continue };
-        let freed = possession.freed;
-        let (begins, ends) = match possession.granted {
-            true => (Mark::HoldBegins, Mark::HoldEnds { freed }),
-            false => (Mark::MayHoldBegins, Mark::MayHoldEnds { freed }),
-        };
-        // After a session is given up, lock-delay keeps the lock a little longer.
-        let delay_ns = if possession.granted { 0 } else { ms_to_ns(observed.plan.lock_delay_ms) };
-        marks.push((possession.begin_ns, begins));
-        marks.push((possession.end_ns.saturating_add(delay_ns), ends));
+        add_possession(marks, possession, ms_to_ns(observed.plan.lock_delay_ms));
     }
     let mut liveness = Liveness::default();
     for (key, Course { waiters, mut marks }) in keys {
@@ -124,7 +116,8 @@ pub(crate) fn deadlocks(
         marks.sort_by_key(|(time_ns, _)| *time_ns);
         let mut clock = KeyClock::new(bound_ns(observed));
         for (time_ns, mark) in marks {
-            if let Some(passed_ns) = clock.advance(time_ns) {
+            let passed_ns = clock.advance(time_ns);
+            if let Some(passed_ns) = passed_ns.filter(|ns| *ns < observed.undisturbed_until_ns()) {
                 findings.add(ViolationClass::Deadlock, passed_ns, key, (ClientId(0), 0), || {
                     describe(observed, key, &waiters, possessions, passed_ns)
                 });
@@ -149,6 +142,20 @@ fn add_wait(marks: &mut Vec<(u64, Mark)>, (begin_ns, end_ns): (u64, u64)) {
     }
 }
 
+fn add_possession(marks: &mut Vec<(u64, Mark)>, possession: &Possession, lock_delay_ns: u64) {
+    let &Possession { begin_ns, end_ns, freed, .. } = possession;
+    marks.push((begin_ns, Mark::MayHoldBegins));
+    match possession.granted_ns {
+        Some(granted_ns) => {
+            marks.push((granted_ns, Mark::MayHoldEnds { freed: true }));
+            marks.push((granted_ns, Mark::HoldBegins));
+            marks.push((end_ns, Mark::HoldEnds { freed }));
+        }
+        // After a session is given up, lock-delay keeps the lock a little longer.
+        None => marks.push((end_ns.saturating_add(lock_delay_ns), Mark::MayHoldEnds { freed })),
+    }
+}
+
 fn keep_longest(longest: &mut Option<(KeyId, u64)>, key: KeyId, time_ns: u64) {
     if time_ns > longest.map_or(0, |(_, longest_ns)| longest_ns) {
         *longest = Some((key, time_ns));
@@ -170,7 +177,9 @@ fn describe(
         })
         .collect();
     let names: Vec<String> = waiting.iter().map(|attempt| attempt.client().to_string()).collect();
-    let before = possessions.iter().filter(|p| p.key == key && p.granted && p.end_ns <= passed_ns);
+    let before = possessions.iter().filter(|possession| {
+        possession.key == key && possession.granted_ns.is_some() && possession.end_ns <= passed_ns
+    });
     let holder = before.max_by_key(|possession| possession.end_ns);
     let last = match holder {
         Some(holder) if holder.freed => {

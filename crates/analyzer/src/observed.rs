@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use locktest_history::{
-    ClientId, Event, FaultBegun, FaultEnded, FaultSkipped, History, LeaderView, Milestone, NodeId,
-    Outcome, Plan, Probe, Record,
+    ClientExit, ClientId, Event, ExitCause, FaultBegun, FaultEnded, FaultSkipped, History,
+    LeaderView, Milestone, NodeId, Outcome, Plan, Probe, Record,
 };
 
 use crate::hold::Tenure;
 use crate::operation::{Attempt, ClientEnd, Malformed, Operation, Operations};
+use crate::time::seconds;
 use crate::verdict::Involved;
 
 /// Everything that a history holds, by kind and in time order.
@@ -29,6 +30,9 @@ pub(crate) struct Observed<'h> {
     pub(crate) ready_ns: Option<u64>,
     /// When the clients were told to stop.
     pub(crate) time_up_ns: Option<u64>,
+    /// The first client that died before its time. No fault reaches the clients, so something outside
+    /// the run did, such as somebody who removed its lab; what else it did to the cluster is unknown.
+    disturbed: Option<&'h ClientExit>,
     /// Whether the run or its history ends before its end.
     pub(crate) cut_short: bool,
     /// The last instant that the history knows of.
@@ -49,13 +53,15 @@ impl<'h> Observed<'h> {
             faults_skipped: Vec::new(),
             ready_ns: None,
             time_up_ns: None,
+            disturbed: None,
             cut_short: false,
             end_ns: 0,
             malformed: Malformed::default(),
         };
         let mut events: Vec<&Event> = Vec::with_capacity(history.records.len());
         let mut clients: HashMap<ClientId, ClientEnd> = HashMap::new();
-        let (mut ended, mut interrupted) = (false, false);
+        let mut deaths: Vec<&ClientExit> = Vec::new();
+        let (mut ended, mut interrupted_ns) = (false, None);
         for record in &history.records {
             observed.end_ns = observed.end_ns.max(end_of(record));
             match record {
@@ -66,7 +72,9 @@ impl<'h> Observed<'h> {
                     Milestone::TimeUp => {
                         observed.time_up_ns = observed.time_up_ns.or(Some(*time_ns));
                     }
-                    Milestone::Interrupted => interrupted = true,
+                    Milestone::Interrupted => {
+                        interrupted_ns = interrupted_ns.or(Some(*time_ns));
+                    }
                     Milestone::End => ended = true,
                 },
                 Record::Event(event) => {
@@ -78,6 +86,9 @@ impl<'h> Observed<'h> {
                     }
                 }
                 Record::ClientExit(exit) => {
+                    if exit.cause != ExitCause::Finished {
+                        deaths.push(exit);
+                    }
                     let end = ClientEnd { time_ns: exit.time_ns, exited: true };
                     if clients.insert(exit.client, end).is_some_and(|before| before.exited) {
                         observed.malformed.add(|| format!("{} exits twice", exit.client));
@@ -94,7 +105,11 @@ impl<'h> Observed<'h> {
                 Record::FaultSkipped(fault) => observed.faults_skipped.push(fault),
             }
         }
-        observed.cut_short = interrupted || !ended || !history.damage.is_empty();
+        let stops = [observed.time_up_ns, interrupted_ns].into_iter().flatten();
+        let stop_ns = stops.min().unwrap_or(u64::MAX);
+        deaths.retain(|exit| exit.time_ns < stop_ns);
+        observed.disturbed = deaths.into_iter().min_by_key(|exit| (exit.time_ns, exit.client));
+        observed.cut_short = interrupted_ns.is_some() || !ended || !history.damage.is_empty();
         observed.probes.sort_by_key(|probe| (probe.begin_ns, probe.node));
         observed.leader_views.sort_by_key(|view| view.time_ns);
         observed.faults_begun.sort_by_key(|fault| (fault.begin_ns, fault.id));
@@ -105,6 +120,24 @@ impl<'h> Observed<'h> {
         observed.attempts = operations.attempts;
         observed.accesses = operations.accesses;
         observed
+    }
+
+    /// When something outside the run first disturbed it, as far as is known. A grant or an answer that
+    /// is missing from then on is no evidence.
+    pub(crate) fn undisturbed_until_ns(&self) -> u64 {
+        self.disturbed.map_or(u64::MAX, |exit| exit.time_ns)
+    }
+
+    /// What shows that something outside the run disturbed it.
+    pub(crate) fn disturbance(&self) -> Option<String> {
+        let exit = self.disturbed?;
+        let end = match exit.cause {
+            ExitCause::Killed(signal) => format!("was killed by signal {signal}"),
+            ExitCause::Failed(code) => format!("ended with exit code {code}"),
+            ExitCause::Finished => return None,
+        };
+        let when = seconds(exit.time_ns);
+        Some(format!("client {} {end} at {when}, which no fault explains", exit.client))
     }
 
     /// How many acquires of unknown outcome the end of the run cut off.

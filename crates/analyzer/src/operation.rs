@@ -33,9 +33,20 @@ impl<'h> Operation<'h> {
         self.completion.filter(|event| event.phase == Phase::Ok).map(|event| event.time_ns)
     }
 
-    /// When it completed, if it surely did not happen.
-    pub(crate) fn fail_ns(&self) -> Option<u64> {
-        self.completion.filter(|event| event.phase == Phase::Fail).map(|event| event.time_ns)
+    /// When the store had refused it for good: its word, and so evidence.
+    pub(crate) fn refused_ns(&self) -> Option<u64> {
+        match self.completion? {
+            Event { phase: Phase::Fail, detail: Detail::Reason(_), time_ns, .. } => Some(*time_ns),
+            _ => None,
+        }
+    }
+
+    /// Whether the store never judged it: it did not happen, and says nothing about the store.
+    pub(crate) fn not_asked(&self) -> bool {
+        matches!(
+            self.completion,
+            Some(Event { phase: Phase::Fail, detail: Detail::NotAsked(_), .. })
+        )
     }
 
     pub(crate) fn owner(&self) -> Owner {
@@ -110,6 +121,11 @@ impl<'h> Attempt<'h> {
 
     pub(crate) fn release_invoke_ns(&self) -> Option<u64> {
         self.releases.first().map(Operation::invoke_ns)
+    }
+
+    /// Whether it waited for the lock. An acquire whose lease could not be created did not.
+    pub(crate) fn waits(&self) -> bool {
+        self.acquire.invoke.function == Function::Acquire && !self.acquire.not_asked()
     }
 
     /// Until when the acquire was pending.

@@ -12,9 +12,10 @@ use crate::time::seconds;
 use crate::tokens::TokensSeen;
 use crate::verdict::{
     Counts, Properties, Property, PropertyOutcome, RunOutcome, ViolationClass, Warning,
+    is_small_share,
 };
 
-/// Fewer contended acquires than this, or than a tenth of all, hardly test safety.
+/// Fewer contended acquires than this, or a small share of all, hardly test safety.
 const ENOUGH_CONTENDED: u64 = 10;
 
 /// Everything that the outcomes rest on.
@@ -174,6 +175,12 @@ impl Evidence<'_, '_, '_> {
                 ),
             );
         }
+        if let Some(disturbance) = self.observed.disturbance() {
+            return property(
+                PropertyOutcome::Undecided,
+                format!("{disturbance}; a grant that is missing from then on shows nothing"),
+            );
+        }
         if self.counts.acquires_ok == 0 {
             return property(PropertyOutcome::Undecided, NO_GRANT);
         }
@@ -181,7 +188,7 @@ impl Evidence<'_, '_, '_> {
             return property(
                 PropertyOutcome::Undecided,
                 format!(
-                    "{} was granted to nobody for {} while somebody waited (bound {bound}), but not undisturbed: faults, changes of leader, outages, or acquires of unknown outcome excuse it in part",
+                    "{} was granted to nobody for {} while somebody waited (bound {bound}), but not undisturbed: faults, changes of leader, outages, or grants that may have gone unheard excuse it in part",
                     self.observed.plan.key_name(key),
                     seconds(waited_ns)
                 ),
@@ -217,6 +224,12 @@ impl Evidence<'_, '_, '_> {
                     "{}: a majority of the servers was up and connected, and no write was answered for longer than {bound}",
                     self.listed(&[ViolationClass::Unavailable])
                 ),
+            );
+        }
+        if let Some(disturbance) = self.observed.disturbance() {
+            return property(
+                PropertyOutcome::Undecided,
+                format!("{disturbance}; an answer that is missing from then on shows nothing"),
             );
         }
         if self.faults.is_empty() {
@@ -334,7 +347,7 @@ impl Evidence<'_, '_, '_> {
         if self.faults.is_empty() && !self.observed.plan.schedule.is_empty() {
             warnings.push(Warning::NoFault);
         }
-        let little = contended < ENOUGH_CONTENDED || contended.saturating_mul(10) < acquires_ok;
+        let little = contended < ENOUGH_CONTENDED || is_small_share(contended, acquires_ok);
         if acquires_ok > 0 && little {
             warnings.push(Warning::LittleContention { contended, acquires_ok });
         }
@@ -347,6 +360,9 @@ impl Evidence<'_, '_, '_> {
         let overruns = self.count(ViolationClass::LeaseOverrun);
         if overruns > 0 && self.observed.plan.fencing_tokens {
             warnings.push(Warning::NeedsFencing { overruns });
+        }
+        if let Some(what) = self.observed.disturbance() {
+            warnings.push(Warning::Disturbed { what });
         }
         if self.observed.cut_short {
             warnings.push(Warning::Interrupted);

@@ -56,7 +56,7 @@ fn conflict(earlier: &Tenure, later: &Tenure) -> Option<Conflict> {
         return double_grant;
     }
     // What a stale grant leads to is that grant's fault, not its holder's.
-    let stale = earlier.stale_ns.is_some() || later.stale_ns.is_some();
+    let stale = earlier.stale().is_some() || later.stale().is_some();
     let (a, b) = (&earlier.hold, &later.hold);
     let believed = overlap((a.ok_ns, a.belief_end_ns), (b.ok_ns, b.belief_end_ns));
     (believed && !stale).then_some(Conflict {

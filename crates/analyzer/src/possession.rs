@@ -5,6 +5,7 @@ use locktest_history::{Function, KeyId, Outcome};
 
 use crate::observed::Observed;
 use crate::operation::{Attempt, Operation, Owner};
+use crate::servers::Servers;
 use crate::time::{Spans, ms_to_ns};
 
 /// An attempt that held the lock or may have held it.
@@ -14,28 +15,37 @@ pub(crate) struct Possession {
     pub(crate) owner: Owner,
     /// When it was asked for: the service may have granted it from then on.
     pub(crate) asked_ns: u64,
-    /// When it was granted, or, if its outcome is unknown, may first have been: see [`may_begin_ns`].
+    /// From when on it may have held: see [`may_begin_ns`].
     pub(crate) begin_ns: u64,
+    /// When its owner was told that it holds, if it was.
+    pub(crate) granted_ns: Option<u64>,
     /// When it was given up, or when the last sign of life that can have renewed it was over.
     pub(crate) end_ns: u64,
     /// Whether the service confirmed the end; if not, the lease may keep the lock beyond it.
     pub(crate) freed: bool,
-    /// Whether the grant is known.
-    pub(crate) granted: bool,
 }
 
 /// Every possession of a history, in order of their acquires' invokes.
-pub(crate) fn possessions(observed: &Observed, unsettled: &Spans) -> Vec<Possession> {
+pub(crate) fn possessions(
+    observed: &Observed,
+    servers: &Servers,
+    unsettled: &Spans,
+) -> Vec<Possession> {
     let attempts = observed.attempts.iter();
-    attempts.filter_map(|attempt| possession(observed, unsettled, attempt)).collect()
+    attempts.filter_map(|attempt| possession(observed, servers, unsettled, attempt)).collect()
 }
 
-fn possession(observed: &Observed, unsettled: &Spans, attempt: &Attempt) -> Option<Possession> {
-    let begin_ns = match attempt.acquire.outcome() {
-        Outcome::Ok => attempt.acquire.ok_ns()?,
-        Outcome::Info => may_begin_ns(observed, unsettled, attempt),
-        Outcome::Fail => return None,
-    };
+fn possession(
+    observed: &Observed,
+    servers: &Servers,
+    unsettled: &Spans,
+    attempt: &Attempt,
+) -> Option<Possession> {
+    if attempt.acquire.outcome() == Outcome::Fail {
+        return None;
+    }
+    let begin_ns = may_begin_ns(observed, servers, unsettled, attempt);
+    let granted_ns = attempt.acquire.ok_ns();
     // A release that surely did not happen has freed nothing.
     let freed_ns = attempt.releases.iter().filter_map(Operation::ok_ns).min();
     let end_ns = freed_ns.unwrap_or_else(|| silent_ns(observed, attempt));
@@ -44,24 +54,34 @@ fn possession(observed: &Observed, unsettled: &Spans, attempt: &Attempt) -> Opti
         owner: attempt.owner(),
         asked_ns: attempt.acquire.invoke_ns(),
         begin_ns,
-        end_ns: end_ns.max(begin_ns),
+        granted_ns,
+        end_ns: end_ns.max(granted_ns.unwrap_or(begin_ns)),
         freed: freed_ns.is_some(),
-        granted: attempt.acquire.ok_ns().is_some(),
     })
 }
 
-/// From when on an acquire of unknown outcome may have held without its owner's knowledge.
+/// From when on an acquire may have held, at first perhaps without its owner's knowledge.
 ///
-/// A reply can get lost when the cluster is unsettled, and the owner then goes on waiting, and
-/// renewing, until its timeout. On a settled cluster a connection delivers a reply or breaks: there
-/// the grant can have come at most one operation timeout before the outcome was given up.
-fn may_begin_ns(observed: &Observed, unsettled: &Spans, attempt: &Attempt) -> u64 {
+/// A reply can get lost, or be held up, when the cluster is unsettled and while the owner's server
+/// is cut off; the owner then goes on waiting, and renewing. Otherwise a connection delivers a reply
+/// or breaks: an ok tells of its grant at once, and whoever heard nothing until he gave up, or until
+/// the trouble began, can have been granted at most one operation timeout before.
+fn may_begin_ns(
+    observed: &Observed,
+    servers: &Servers,
+    unsettled: &Spans,
+    attempt: &Attempt,
+) -> u64 {
     let (invoke_ns, until_ns) = (attempt.acquire.invoke_ns(), attempt.asked_until_ns());
-    let settled: u64 = unsettled.outside(invoke_ns, until_ns).map(|(from, to)| to - from).sum();
-    if settled < until_ns.saturating_sub(invoke_ns) {
-        return invoke_ns;
-    }
-    until_ns.saturating_sub(ms_to_ns(observed.plan.op_timeout_ms)).max(invoke_ns)
+    let cut_off = attempt.acquire.invoke.server.and_then(|server| servers.uncounted_of(server));
+    let trouble = cut_off.into_iter().chain([unsettled]);
+    let trouble_ns = trouble.filter_map(|spans| spans.first_inside(invoke_ns, until_ns)).min();
+    let silent_ns = match (trouble_ns, attempt.acquire.ok_ns()) {
+        (None, Some(ok_ns)) => return ok_ns,
+        (None, None) => until_ns,
+        (Some(trouble_ns), _) => trouble_ns,
+    };
+    silent_ns.saturating_sub(ms_to_ns(observed.plan.op_timeout_ms)).max(invoke_ns)
 }
 
 /// When the last operation that can have kept the lease alive was over.
@@ -85,7 +105,7 @@ fn silent_ns(observed: &Observed, attempt: &Attempt) -> u64 {
 }
 
 /// How many denials of attempts that do not wait no possible holder explains. A blocking acquire that
-/// fails was not denied by a holder: it could not be asked, or was refused for another reason.
+/// fails was not denied by a holder: it gave up waiting, or was refused for another reason.
 pub(crate) fn spurious_denials(observed: &Observed, possessions: &[Possession]) -> u64 {
     let bounds = &observed.plan.bounds;
     // Sorted by key and time asked, with the latest end so far within the key.
@@ -105,7 +125,8 @@ pub(crate) fn spurious_denials(observed: &Observed, possessions: &[Possession]) 
     }
     let unexplained = |attempt: &&Attempt| {
         let acquire = &attempt.acquire;
-        let Some(denied_ns) = acquire.fail_ns().filter(|_| !waits(attempt)) else {
+        let tried = acquire.invoke.function == Function::TryAcquire;
+        let Some(denied_ns) = acquire.refused_ns().filter(|_| tried) else {
             return false;
         };
         let before = held
@@ -115,9 +136,4 @@ pub(crate) fn spurious_denials(observed: &Observed, possessions: &[Possession]) 
         })
     };
     observed.attempts.iter().filter(unexplained).count() as u64
-}
-
-/// Whether an attempt waits for the lock.
-pub(crate) fn waits(attempt: &Attempt) -> bool {
-    attempt.acquire.invoke.function == Function::Acquire
 }

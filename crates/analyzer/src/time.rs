@@ -52,6 +52,13 @@ impl Spans {
         after > 0 && time_ns < self.0[after - 1].1
     }
 
+    /// The first instant of `[begin, end)` that lies inside.
+    pub(crate) fn first_inside(&self, begin: u64, end: u64) -> Option<u64> {
+        let first = self.0.partition_point(|(_, span_end)| *span_end <= begin);
+        let (span_begin, _) = self.0.get(first)?;
+        Some(begin.max(*span_begin)).filter(|time_ns| *time_ns < end)
+    }
+
     /// The parts of `[begin, end)` that lie outside.
     pub(crate) fn outside(&self, begin: u64, end: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
         let first = self.0.partition_point(|(_, span_end)| *span_end <= begin);
@@ -94,6 +101,14 @@ mod tests {
         assert_eq!(outside(2, 4), []);
         assert_eq!(outside(4, 5), [(4, 5)]);
         assert_eq!(outside(9, 9), []);
+    }
+
+    #[test]
+    fn the_first_instant_inside_is_where_a_span_begins_or_is_met() {
+        let spans = Spans::union(vec![(2, 4), (6, 8)]);
+        let first = |begin, end| spans.first_inside(begin, end);
+        assert_eq!([first(0, 3), first(3, 9), first(5, 7)], [Some(2), Some(3), Some(6)]);
+        assert_eq!([first(0, 2), first(4, 6), first(8, 9), first(3, 3)], [None; 4]);
     }
 
     #[test]

@@ -170,6 +170,11 @@ pub enum Warning {
         /// Lease overruns.
         overruns: u64,
     },
+    /// Something outside the run disturbed it: a client died, and no fault explains it.
+    Disturbed {
+        /// Who, how and when.
+        what: String,
+    },
     /// The history ends before the run did.
     Interrupted,
     /// Part of the history could not be read.
@@ -186,6 +191,11 @@ pub enum Warning {
     },
 }
 
+/// Whether less than a tenth of the acquires were contended.
+pub(crate) fn is_small_share(contended: u64, acquires_ok: u64) -> bool {
+    contended.saturating_mul(10) < acquires_ok
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -199,9 +209,18 @@ impl fmt::Display for Warning {
                 f,
                 "no fault was applied; give the run a longer --time-limit or a shorter --nemesis-interval"
             ),
-            Warning::LittleContention { contended, acquires_ok } => write!(
+            Warning::LittleContention { contended, acquires_ok }
+                if is_small_share(*contended, *acquires_ok) =>
+            {
+                write!(
+                    f,
+                    "only {contended} of {acquires_ok} acquires had to wait; use more --clients or fewer --keys"
+                )
+            }
+            Warning::LittleContention { contended, .. } => write!(
                 f,
-                "only {contended} of {acquires_ok} acquires had to wait; use more --clients or fewer --keys"
+                "only {contended} {} had to wait for another holder; give the run more time or more --clients",
+                if *contended == 1 { "acquire" } else { "acquires" }
             ),
             Warning::ManyUnknown { unknown, acquires } => write!(
                 f,
@@ -210,6 +229,10 @@ impl fmt::Display for Warning {
             Warning::NeedsFencing { overruns } => write!(
                 f,
                 "{overruns} holds outlived their lease; pass the fencing token to whatever the lock protects"
+            ),
+            Warning::Disturbed { what } => write!(
+                f,
+                "{what}: something outside the run disturbed it, and deadlock-freedom and fault tolerance are not decided from then on; run it again and leave its lab and its processes alone"
             ),
             Warning::Interrupted => {
                 write!(f, "the run was cut short; the verdict covers its first part")

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use locktest_analyzer::{PropertyOutcome, RunOutcome, Verdict, Warning};
-use locktest_history::{Detail, FaultKind, Function, Phase, PlannedFault};
+use locktest_history::{Detail, FaultKind, Function, Milestone, Phase, PlannedFault};
 
 /// c1 gives the lock up at 100; c2 waits from 50 on and is granted it `wait` ms later, if ever.
 fn free_key(wait: Option<u64>) -> Story {
@@ -65,6 +65,8 @@ fn a_holder_that_was_killed_has_the_bound_from_its_death() {
         let mut s = Story::new();
         s.probes(0..5, 0..10_000, true);
         s.granted(1, 0..10);
+        // After that instant a death is no sign of trouble from outside.
+        s.milestone(1999, Milestone::TimeUp);
         s.killed(1, 2000);
         s.granted(2, 50..2000 + wait);
         let verdict = s.end(9000);
@@ -149,6 +151,73 @@ fn waiters_that_time_out_in_turn_do_not_hide_a_deadlock() {
         s.release(b, at + 2992..at + 2995);
     }
     assert_eq!(found(&s.end(40_000)), ["deadlock x1"]);
+}
+
+#[test]
+fn whoever_never_asked_for_the_lock_did_not_wait_for_it() {
+    for (why, expected, gap_ms) in
+        [(not_asked(), vec![], None), (refused(), vec!["deadlock x1"], Some(4000.0))]
+    {
+        let mut s = Story::new();
+        s.probes(0..5, 0..10_000, true);
+        for client in 1..=3 {
+            s.failed(client, 50..4050, why.clone());
+        }
+        let verdict = s.end(9000);
+        assert_eq!(found(&verdict), expected, "{why:?}");
+        assert_eq!(verdict.longest_gap_ms, gap_ms, "{why:?}");
+        if expected.is_empty() {
+            assert_eq!(verdict.properties.deadlock_free.outcome, PropertyOutcome::Undecided);
+            assert_eq!(verdict.summary, "no acquire was granted");
+        }
+    }
+}
+
+#[test]
+fn attempts_that_never_asked_do_not_add_up_to_a_wait() {
+    for (why, expected) in [(not_asked(), vec![]), (refused(), vec!["deadlock x1"])] {
+        let mut s = Story::new();
+        s.probes(0..5, 0..62_000, true);
+        s.held(1, 0..10, 90..100, 1);
+        for n in 0..35 {
+            s.failed(2, 150 + 1700 * n..250 + 1700 * n, why.clone());
+        }
+        s.held(2, 61_000..61_010, 61_090..61_100, 2);
+        assert_eq!(found(&s.end(62_000)), expected, "{why:?}");
+    }
+}
+
+#[test]
+fn a_grant_that_trouble_kept_from_its_owner_may_have_been_a_hold_already() {
+    // c1 gives the lock up while n1 and n2 are cut off, and c3 waits on the other side.
+    for (server, at, expected) in [
+        // c2's server is cut off while it waits, and tells it after the fault.
+        (0, 50..6010, vec![]),
+        (0, 2300..5900, vec![]),
+        // The reply may have got lost when the fault came.
+        (2, 50..5900, vec![]),
+        (2, 2012..5900, vec!["deadlock x1"]),
+    ] {
+        let mut s = Story::new();
+        s.probes(2..5, 0..10_000, true);
+        s.probes(0..2, 0..2000, true);
+        s.probes(0..2, 2000..6000, false);
+        s.probes(0..2, 6000..10_000, true);
+        s.fault(1, 2000..6000);
+        let a = s.granted_through((1, 2), 0..10, 0);
+        s.release(a, 2200..2205);
+        let (invoke, ok) = (at.start, at.end);
+        let b = s.granted_through((2, server), at, ok - 10);
+        s.release(b, ok + 10..ok + 15);
+        s.granted_through((3, 2), 2300..ok + 50, ok + 5);
+        let verdict = s.end(9000);
+        assert_eq!(found(&verdict), expected, "n{} at {invoke} ms", server + 1);
+        if expected.is_empty() {
+            let deadlock_free = verdict.properties.deadlock_free;
+            assert_eq!(deadlock_free.outcome, PropertyOutcome::Undecided);
+            assert!(deadlock_free.why.contains("gone unheard"), "{}", deadlock_free.why);
+        }
+    }
 }
 
 #[test]

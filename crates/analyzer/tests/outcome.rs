@@ -75,6 +75,15 @@ fn acquires_that_the_end_of_the_run_cut_off_are_not_held_against_it() {
 }
 
 #[test]
+fn little_contention_is_worded_by_what_is_little() {
+    let words =
+        |contended, acquires_ok| Warning::LittleContention { contended, acquires_ok }.to_string();
+    assert!(words(7, 8).starts_with("only 7 acquires had to wait for another holder; "));
+    assert!(words(1, 8).starts_with("only 1 acquire had to wait for another holder; "));
+    assert!(words(30, 301).starts_with("only 30 of 301 acquires had to wait; "));
+}
+
+#[test]
 fn a_violation_is_not_hidden_by_what_is_undecided() {
     let mut s = Story::new();
     let (a, _) = s.asks(1, 0);

@@ -14,6 +14,16 @@ pub const TTL_MS: u64 = 1000;
 /// The liveness bound of a story: the TTL plus 2 s to recover.
 pub const BOUND_MS: u64 = 3000;
 
+/// The store's word.
+pub fn refused() -> Detail {
+    Detail::Reason("the store says no".into())
+}
+
+/// The store had no say.
+pub fn not_asked() -> Detail {
+    Detail::NotAsked("connection refused".into())
+}
+
 /// One attempt of one client.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
@@ -118,7 +128,7 @@ impl Story {
         }));
     }
 
-    fn operation(&mut self, o: Owner, at: Range<u64>, f: Function, p: Phase, d: Detail) {
+    pub fn operation(&mut self, o: Owner, at: Range<u64>, f: Function, p: Phase, d: Detail) {
         self.op += 1;
         self.event(o, self.op, at.start, f, Phase::Invoke, Detail::None);
         self.event(o, self.op, at.end, f, p, d);
@@ -142,6 +152,19 @@ impl Story {
         owner
     }
 
+    /// A grant through server `server`, with a lease from `lease_start`.
+    pub fn granted_through(
+        &mut self,
+        (client, server): (u32, u16),
+        at: Range<u64>,
+        lease_start: u64,
+    ) -> Owner {
+        let owner = Owner { server, ..self.owner(client) };
+        let detail = lease(lease_start, TTL_MS, None);
+        self.operation(owner, at, Function::Acquire, Phase::Ok, detail);
+        owner
+    }
+
     /// A grant, a token read back, and an orderly release.
     pub fn held(&mut self, client: u32, at: Range<u64>, release: Range<u64>, token: u64) -> Owner {
         let ok = at.end;
@@ -151,9 +174,13 @@ impl Story {
         owner
     }
 
-    /// An acquire that is still pending, on server `server`.
+    /// An acquire that is still pending.
     pub fn asks(&mut self, client: u32, ms: u64) -> (Owner, u64) {
-        let owner = self.owner(client);
+        self.asks_through((client, 0), ms)
+    }
+
+    pub fn asks_through(&mut self, (client, server): (u32, u16), ms: u64) -> (Owner, u64) {
+        let owner = Owner { server, ..self.owner(client) };
         self.op += 1;
         self.event(owner, self.op, ms, Function::Acquire, Phase::Invoke, Detail::None);
         (owner, self.op)
@@ -163,6 +190,13 @@ impl Story {
         let owner = self.owner(client);
         let detail = Detail::Reason("timeout".into());
         self.operation(owner, at, Function::Acquire, Phase::Info, detail);
+        owner
+    }
+
+    /// A blocking acquire that failed for the reason that `detail` gives.
+    pub fn failed(&mut self, client: u32, at: Range<u64>, detail: Detail) -> Owner {
+        let owner = self.owner(client);
+        self.operation(owner, at, Function::Acquire, Phase::Fail, detail);
         owner
     }
 
@@ -199,6 +233,10 @@ impl Story {
     pub fn release_unknown(&mut self, owner: Owner, at: Range<u64>) {
         let detail = Detail::Reason("timeout".into());
         self.operation(owner, at, Function::Release, Phase::Info, detail);
+    }
+
+    pub fn release_failed(&mut self, owner: Owner, at: Range<u64>, detail: Detail) {
+        self.operation(owner, at, Function::Release, Phase::Fail, detail);
     }
 
     pub fn lost(&mut self, owner: Owner, ms: u64) {

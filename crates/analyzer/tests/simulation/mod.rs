@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use locktest_analyzer::Verdict;
 use locktest_history::Resource::{Fenced, Unfenced};
-use locktest_history::{Bounds, Detail, ExitCause, Function, Phase, Resource, Token};
+use locktest_history::{Bounds, Detail, ExitCause, Function, Milestone, Phase, Resource, Token};
 
 use crate::common::*;
 
@@ -41,6 +41,8 @@ const OP_TIMEOUT_MS: u64 = 100;
 const ACQUIRE_TIMEOUT_MS: u64 = 3000;
 /// When faults are in force, in a world that has them.
 const FAULTS: [Range<u64>; 2] = [4000..6000, 12_000..16_000];
+/// So many servers, from n1 on, the faults cut off.
+const CUT_OFF: u16 = 2;
 /// The service drops a lease this much after its end, at the latest.
 const EXPIRY_LAG_MS: u64 = 200;
 
@@ -150,6 +152,10 @@ impl Simulation {
             op: 1_000_000,
         };
         simulation.story.probes(0..5, 0..RUN_MS + 5000, true);
+        // From then on a death is no sign of trouble from outside, and excuses nothing.
+        if world.kills > 0 {
+            simulation.story.milestone(0, Milestone::TimeUp);
+        }
         if world.faults {
             let [first, second] = FAULTS;
             simulation.story.fault(1, first);
@@ -249,7 +255,8 @@ impl Simulation {
                     self.event(id, op, ms, Function::Renew, Phase::Ok, detail);
                     self.at(ms + TTL_MS / 3, Step::Renew(id));
                 } else {
-                    self.event(id, op, ms, Function::Renew, Phase::Fail, Detail::None);
+                    let gone = Detail::Reason("the lease is gone".into());
+                    self.event(id, op, ms, Function::Renew, Phase::Fail, gone);
                     self.lose(ms, id);
                 }
             }
@@ -311,7 +318,7 @@ impl Simulation {
         if ms > RUN_MS || self.dead.contains(&client) {
             return;
         }
-        let (owner, acquire_op) = self.story.asks(client, ms);
+        let (owner, acquire_op) = self.story.asks_through((client, server_of(client)), ms);
         let id = self.tries.len();
         let (values, token) = ([0; 2], 0);
         let (stage, lease_start_ms, stalled) = (Stage::Waiting, ms, false);
@@ -360,12 +367,22 @@ impl Simulation {
                 .is_some_and(|l| l.owner.attempt == self.tries[id].owner.attempt)
         );
         let back = ms + self.latency();
-        if !self.reply_is_lost() {
+        if let Some(healed) = self.cut_off_until(id, back) {
+            let back = healed + self.latency();
+            self.at(back, Step::Granted(id));
+        } else if !self.reply_is_lost() {
             self.at(back, Step::Granted(id));
         } else if !self.world.faults || !unsettled(ms, back) {
             // A connection that loses a reply on a settled cluster is one that breaks.
             self.at(back, Step::GiveUp(id));
         }
+    }
+
+    /// The end of the fault that holds up replies to this attempt.
+    fn cut_off_until(&self, id: usize, ms: u64) -> Option<u64> {
+        let owner = self.tries[id].owner;
+        let cut_off = self.world.faults && server_of(owner.client) < CUT_OFF;
+        FAULTS.iter().find(|fault| cut_off && fault.contains(&ms)).map(|fault| fault.end)
     }
 
     fn told(&mut self, ms: u64, id: usize) {
@@ -477,6 +494,11 @@ impl Simulation {
         let there = ms + self.latency();
         self.at(there, Step::ReleaseArrives(id, op));
     }
+}
+
+/// The server that a client speaks to.
+fn server_of(client: u32) -> u16 {
+    ((client - 1) % 5) as u16
 }
 
 /// Whether a fault comes or goes within these instants.
