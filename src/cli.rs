@@ -141,7 +141,7 @@ pub enum FailOn {
 
 /// The flags of a run.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct RunArgs {
     /// The store under test.
     #[arg(long, env = "LOCKTEST_BACKEND", value_parser = backend_parser(), help_heading = "Cluster")]
@@ -276,10 +276,10 @@ pub struct RunArgs {
     )]
     pub format: OutputFormat,
     /// The same as --format json.
-    #[arg(long, help_heading = "Run")]
+    #[arg(long, env = "LOCKTEST_JSON", help_heading = "Run")]
     pub json: bool,
-    /// Print the plan and every command, and do nothing.
-    #[arg(long, help_heading = "Run")]
+    /// Print the plan and every command of set-up and faults, and do nothing.
+    #[arg(long, env = "LOCKTEST_DRY_RUN", help_heading = "Run")]
     pub dry_run: bool,
 
     /// Those of the flags above that bear on the plan and were given, as they were given.
@@ -444,12 +444,12 @@ fn with_default_command(mut line: Vec<OsString>) -> Vec<OsString> {
     const OF_LOCKTEST_ITSELF: [&str; 4] = ["-h", "--help", "-V", "--version"];
     const GLOBAL: [&str; 4] = ["-q", "--quiet", "-v", "--verbose"];
     let first = line.iter().skip(1).find(|word| !GLOBAL.iter().any(|flag| *word == flag));
-    let is_flag = first.is_some_and(|word| {
-        word.to_string_lossy().starts_with('-')
-            && !OF_LOCKTEST_ITSELF.iter().any(|flag| word == flag)
-    });
-    if is_flag {
-        line.insert(1, "run".into());
+    match first {
+        Some(word) if OF_LOCKTEST_ITSELF.iter().any(|flag| word == flag) => {}
+        Some(word) if word.to_string_lossy().starts_with('-') => line.insert(1, "run".into()),
+        // Nothing but global flags asks for nothing.
+        None => line.truncate(1),
+        Some(_) => {}
     }
     line
 }
@@ -484,7 +484,7 @@ fn report(error: clap::Error) -> Exit {
     if suggestion.is_some() {
         lines.retain(|line| !line.trim_start().starts_with("tip:"));
     }
-    let mut message = lines.join("\n").replacen("error: ", "", 1);
+    let mut message = lines.join("\n").replacen("error: ", "", 1).replace("\n\n\n", "\n\n");
     if let Some(suggestion) = suggestion {
         let end_of_first = message.find('\n').unwrap_or(message.len());
         message.insert_str(end_of_first, &format!("; did you mean '{suggestion}'?"));

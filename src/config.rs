@@ -5,14 +5,14 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
 const FILE: &str = "locktest.toml";
 
 /// How alike two names must be for one to be suggested in place of the other.
-const LIKENESS: f64 = 0.7;
+const LIKENESS: f64 = 0.8;
 
 /// Adds to a command line of `run` what the file says and nothing else does.
 pub fn complete(
@@ -45,8 +45,9 @@ pub fn is_explicit(source: ValueSource) -> bool {
 
 /// The flags that a file sets; one without a value is a switch that is on.
 fn flags_of(text: &str, command: &Command, file: &Path) -> Result<Vec<(String, Option<String>)>> {
-    let table: toml::Table =
-        text.parse().with_context(|| format!("{} is not valid TOML", file.display()))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        anyhow!("{} is not valid TOML: {}", file.display(), error.to_string().trim_end())
+    })?;
     let run = command.find_subcommand("run").context("the command line has no `run`")?;
     let known: Vec<&str> = run.get_arguments().filter_map(|argument| argument.get_long()).collect();
     let mut flags = Vec::new();

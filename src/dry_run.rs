@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use locktest_cluster::{Member, NodeLayout, SshTarget, Store};
+use locktest_cluster::{Member, NodeLayout, RemoteCommand, SshTarget, Store};
 use locktest_history::{NodeId, Plan};
 use locktest_lab::packages::{cached, obtain_commands};
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, SSH_PORT};
@@ -12,15 +12,13 @@ use locktest_nemesis::{Endpoint, FaultTag, partition_commands, resolve};
 use serde::Serialize;
 
 use crate::cli::RunArgs;
-use crate::commands::parse_subnet;
+use crate::commands::{lab_failure, parse_subnet};
 use crate::exit::Failure;
+use crate::run::DEADLINE_MARGIN;
 use crate::run::servers::package_request;
 
 /// Stands for what only the run will choose.
 const UNKNOWN_RUN: &str = "000000";
-
-/// The fault's length and this are the dead-man timer's.
-const DEADLINE_MARGIN_S: u64 = 20;
 
 /// The commands of one step, in order.
 #[derive(Serialize)]
@@ -66,16 +64,10 @@ fn steps(args: &RunArgs, plan: &Plan, store: Store, dirs: &LabDirs) -> Result<Ve
         steps.push(Step { what: "obtain the server (nothing if it is cached)".into(), commands });
     }
     if args.lab.is_none() {
-        let spec = LabSpec {
-            id: None,
-            servers: args.nodes_count,
-            clients: u16::try_from(args.clients).unwrap_or(u16::MAX),
-            subnet: args.lab_subnet.as_deref().map(parse_subnet).transpose()?,
-        };
-        let commands = Lab::up_commands(dirs, &spec).map_err(Failure::usage)?;
+        let commands = Lab::up_commands(dirs, &spec(args)?).map_err(Failure::usage)?;
         steps.push(Step { what: "raise the lab".into(), commands });
     }
-    let members = members(plan);
+    let members = members(args, plan, dirs)?;
     let layout = NodeLayout::new(NODE_BASE);
     let binary = match &args.server_binary {
         Some(path) => layout.bin().join(path.file_name().unwrap_or_default()),
@@ -89,11 +81,30 @@ fn steps(args: &RunArgs, plan: &Plan, store: Store, dirs: &LabDirs) -> Result<Ve
         let start = store.service(member, &members, &binary, &layout).start();
         steps.push(Step {
             what: format!("{} on {}", start.purpose, member.name),
-            commands: vec![start.script],
+            commands: vec![with_input(&start)],
         });
     }
     steps.extend(fault_steps(plan, store, &members, &layout.run())?);
     Ok(steps)
+}
+
+/// The lab that the run would raise.
+fn spec(args: &RunArgs) -> Result<LabSpec, Failure> {
+    Ok(LabSpec {
+        id: None,
+        servers: args.nodes_count,
+        clients: u16::try_from(args.clients).unwrap_or(u16::MAX),
+        subnet: args.lab_subnet.as_deref().map(parse_subnet).transpose()?,
+    })
+}
+
+/// A command with its standard input as a here-document.
+fn with_input(command: &RemoteCommand) -> String {
+    if command.stdin.is_empty() {
+        return command.script.clone();
+    }
+    let input = String::from_utf8_lossy(&command.stdin);
+    format!("{{\n{}\n}} <<'EOF'\n{input}EOF", command.script.trim_end())
 }
 
 /// Every fault with its commands; who leads is known only then, so a leader is shown as the first.
@@ -124,7 +135,7 @@ fn fault_steps(
             })
         })
         .collect::<Result<_, Failure>>()?;
-    let deadline_s = plan.nemesis_interval_ms.div_ceil(1000) + DEADLINE_MARGIN_S;
+    let deadline_s = plan.nemesis_interval_ms.div_ceil(1000) + DEADLINE_MARGIN.as_secs();
     let mut steps = Vec::new();
     for (planned, id) in plan.schedule.iter().zip(1..) {
         let sides = resolve(planned, Some(NodeId(0))).map_err(Failure::internal)?;
@@ -139,15 +150,22 @@ fn fault_steps(
     Ok(steps)
 }
 
-/// The servers at the addresses that a lab prefers.
-fn members(plan: &Plan) -> Vec<Member> {
-    plan.nodes
-        .iter()
-        .zip(0..)
-        .map(|(name, index)| Member {
+/// The servers at the addresses that they have in the standing lab, or in the range that was asked
+/// for, or in the one that a lab prefers.
+fn members(args: &RunArgs, plan: &Plan, dirs: &LabDirs) -> Result<Vec<Member>, Failure> {
+    let addresses = match &args.lab {
+        Some(id) => {
+            let lab = Lab::open(dirs, id).map_err(lab_failure)?;
+            lab.nodes().iter().map(|node| node.address).collect()
+        }
+        None => Lab::expected_addresses(&spec(args)?).map_err(lab_failure)?,
+    };
+    let members = plan.nodes.iter().zip(addresses).zip(0..);
+    Ok(members
+        .map(|((name, address), index)| Member {
             id: NodeId(index),
             name: name.clone(),
-            address: format!("10.213.0.{}", index + 1),
+            address: address.to_string(),
         })
-        .collect()
+        .collect())
 }

@@ -1,5 +1,7 @@
 //! Flags and seed become the plan: everything that a run does follows from it.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail, ensure};
 use locktest_cluster::Store;
 use locktest_history::{Backend, Bounds, HolderPolicy, PartitionShape, Plan};
@@ -17,10 +19,15 @@ const ETCD_LEAST_TTL_MS: u64 = 2000;
 /// The floor that the cluster's configuration sets (`session_ttl_min`).
 const CONSUL_LEAST_TTL_MS: u64 = 1000;
 
+const CONSUL_LONGEST_TTL_MS: u64 = 24 * 3600 * 1000;
+
 const SIM_LEAST_TTL_MS: u64 = 50;
 
 /// A fault needs this long to be applied, proven, and undone.
 const LEAST_INTERVAL_MS: u64 = 1000;
+
+/// Nothing in a test of locks takes longer, and sums of such times stay far from any limit.
+const LONGEST_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A client's clock is the control node's own in the lab.
 const LAB_CLOCK_DRIFT_PPM: u32 = 0;
@@ -92,12 +99,18 @@ fn check(args: &RunArgs) -> Result<()> {
         args.clients
     );
     ensure!((1..=100_000).contains(&args.keys), "--keys is {}; a run has 1 to 100000", args.keys);
-    for (flag, time) in [
-        ("--time-limit", args.time_limit),
-        ("--acquire-timeout", args.acquire_timeout),
-        ("--op-timeout", args.op_timeout),
+    for (flag, time, may_be_zero) in [
+        ("--time-limit", args.time_limit, false),
+        ("--acquire-timeout", args.acquire_timeout, false),
+        ("--op-timeout", args.op_timeout, false),
+        ("--nemesis-interval", args.nemesis_interval, false),
+        ("--lease-ttl", args.lease_ttl, false),
+        ("--lock-delay", args.lock_delay, true),
+        ("--hold", args.hold, true),
+        ("--recovery-bound", args.recovery_bound.unwrap_or_default(), true),
     ] {
-        ensure!(!time.is_zero(), "{flag} is zero; give it a time such as 5s");
+        ensure!(may_be_zero || !time.is_zero(), "{flag} is zero; give it a time such as 5s");
+        ensure!(time <= LONGEST_TIME, "{flag} is longer than 30 days");
     }
     ensure!(
         ms(args.nemesis_interval) >= LEAST_INTERVAL_MS,
@@ -111,7 +124,7 @@ fn check(args: &RunArgs) -> Result<()> {
     };
     ensure!(ttl_ms >= least_ms, "--lease-ttl is too short: {why}");
     ensure!(
-        backend != Backend::Consul || ttl_ms <= 86_400_000,
+        backend != Backend::Consul || ttl_ms <= CONSUL_LONGEST_TTL_MS,
         "--lease-ttl is too long: Consul takes no session TTL above 24h"
     );
     ensure!(
@@ -165,7 +178,7 @@ fn shape(choice: ShapeChoice) -> Option<PartitionShape> {
     }
 }
 
-fn ms(time: std::time::Duration) -> u64 {
+fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -211,7 +211,7 @@ fn a_standing_lab_serves_one_run_after_another_and_stays() {
     let status = bench.run("lab status").expect_code(0).stdout;
     assert!(status.contains("lab stay"), "{status}");
     let mut first = bench.start("--backend etcd --nodes-count 3 --clients 2 --lab stay");
-    first.wait_for("answers writes", FIRST_FAULT);
+    first.wait_for("answered a write", FIRST_FAULT);
     let second = bench.run("--backend etcd --nodes-count 3 --clients 2 --lab stay").expect_code(5);
     assert!(second.stderr.contains("in use by another run"), "{}", second.stderr);
     first.signal("-INT");
@@ -219,10 +219,10 @@ fn a_standing_lab_serves_one_run_after_another_and_stays() {
 
     let shell = bench.run("lab ssh --lab stay n2 hostname").expect_code(0);
     assert_eq!(shell.stdout.trim(), "n2");
-    let too_many = bench.run("--backend etcd --lab stay --time-limit 1s").expect_code(5);
+    let too_many = bench.run("--backend etcd --lab stay --time-limit 1s").expect_code(2);
     assert!(too_many.stderr.contains("has 3 servers"), "{}", too_many.stderr);
     bench.run("lab down stay").expect_code(0);
-    bench.run("--backend etcd --lab stay --time-limit 1s").expect_code(5);
+    bench.run("--backend etcd --lab stay --time-limit 1s").expect_code(2);
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 mod support;
 
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::Bench;
+use support::{Bench, Ran};
 
 fn classes(verdict: &Value) -> Vec<&str> {
     let violations = verdict["violations"].as_array().expect("a list");
@@ -150,7 +151,7 @@ fn an_interrupted_run_ends_in_order_and_is_judged() {
     let bench = Bench::new();
     for signal in ["-INT", "-TERM"] {
         let mut run = bench.start("--backend sim --time-limit 60s --seed 1");
-        run.wait_for("answers writes", Duration::from_secs(10));
+        run.wait_for("answered a write", Duration::from_secs(10));
         run.signal(signal);
         assert_eq!(run.wait(Duration::from_secs(15)), Some(130), "{signal}");
         let verdict = bench.read_json("verdict.json");
@@ -159,11 +160,27 @@ fn an_interrupted_run_ends_in_order_and_is_judged() {
 }
 
 #[test]
+fn a_full_disk_ends_the_run_and_hides_no_violation() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path().join("store")).expect("a folder");
+    // A mount namespace of its own, in which the store is too small.
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", "mount -t tmpfs -o size=48k none store && exec \"$@\"", "sh"]);
+    command.arg(env!("CARGO_BIN_EXE_locktest")).current_dir(bench.path());
+    let line = "--backend sim --sim-bug double-grant --lease-ttl 100ms --hold 1ms --time-limit 60s \
+                --seed 1 --json";
+    command.args(line.split_whitespace());
+    let ran = Ran::of(command.output().expect("unshare runs")).expect_code(1);
+    assert!(classes(&ran.json()).contains(&"double-grant"));
+    assert!(ran.stderr.contains("No space left on device"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_killed_control_node_leaves_a_run_directory_that_can_be_checked() {
     let bench = Bench::new();
     let mut run =
         bench.start("--backend sim --lease-ttl 200ms --hold 5ms --time-limit 60s --seed 1");
-    run.wait_for("answers writes", Duration::from_secs(10));
+    run.wait_for("answered a write", Duration::from_secs(10));
     let history = bench.latest().join("history");
     support::wait_until("a history", Duration::from_secs(20), || {
         std::fs::metadata(&history).is_ok_and(|file| file.len() > 20_000)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use locktest_cluster::{AuditLog, SshCluster};
 use locktest_history::{Run, RunDir};
-use locktest_lab::{Lab, LabDirs};
-use locktest_nemesis::{HealReport, heal as heal_journals};
+use locktest_lab::{LabDirs, preflight};
+use locktest_nemesis::{HealReport, OpenIndex, heal as heal_journals};
 use locktest_workloads::clock::RunClock;
 
 use crate::cli::HealArgs;
@@ -30,6 +30,14 @@ pub fn heal(args: &HealArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 /// Undoes the open faults of one run, or of every run that was cut short.
 pub async fn heal_open(run: Option<&str>) -> Result<HealReport, Failure> {
     let dirs = LabDirs::from_env();
+    let open = OpenIndex::new(&dirs.state)
+        .list()
+        .context("cannot read the index of open journals")
+        .map_err(Failure::set_up)?;
+    if open.is_empty() {
+        return Ok(HealReport::default());
+    }
+    preflight().map_err(Failure::set_up)?;
     // The connections' sockets go with this folder.
     let sockets = tempfile::Builder::new()
         .prefix("locktest-heal-")
@@ -39,7 +47,8 @@ pub async fn heal_open(run: Option<&str>) -> Result<HealReport, Failure> {
     let connect = |journal: &Path, targets: &[_]| {
         SshCluster::new(targets, sockets.path(), audit_of(journal).unwrap_or_else(AuditLog::none))
     };
-    let lab_exists = |id: &str| Lab::open(&dirs, id).is_ok();
+    // Whoever cannot tell has to try the nodes.
+    let lab_exists = |id: &str| locktest_lab::exists(&dirs, id).unwrap_or(true);
     heal_journals(&dirs.state, run, connect, lab_exists)
         .await
         .context("cannot read the journals of open faults")

@@ -4,7 +4,11 @@ use std::fmt::Write;
 use std::os::unix::process::CommandExt;
 
 use anyhow::{Context, anyhow};
-use locktest_lab::{Lab, LabDirs, LabSpec, LabStatus, Subnet, down_all, down_id, list, preflight};
+use locktest_cluster::quote;
+use locktest_lab::{
+    Lab, LabDirs, LabError, LabSpec, LabStatus, RemovedLabs, Subnet, down_all, down_id, list,
+    preflight,
+};
 use serde_json::json;
 
 use crate::cli::{LabArgs, LabCommand};
@@ -34,15 +38,17 @@ pub fn lab(args: &LabArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 
 /// Reads a range of addresses such as `10.213.7.0/24`.
 pub fn parse_subnet(text: &str) -> Result<Subnet, Failure> {
-    text.parse::<Subnet>().map_err(Failure::usage)
+    text.parse::<Subnet>().map_err(lab_failure)
+}
+
+/// What the caller got wrong is a matter of usage, all else of set-up.
+pub fn lab_failure(error: LabError) -> Failure {
+    if error.is_usage() { Failure::usage(error) } else { Failure::set_up(error) }
 }
 
 fn up(dirs: &LabDirs, spec: &LabSpec, json: bool) -> Result<String, Failure> {
     preflight().map_err(Failure::set_up)?;
-    let lab = super::runtime()?
-        .block_on(Lab::up(dirs, spec))
-        .context("cannot raise a lab")
-        .map_err(Failure::set_up)?;
+    let lab = super::runtime()?.block_on(Lab::up(dirs, spec)).map_err(lab_failure)?;
     let id = lab.id();
     if json {
         let nodes: Vec<_> = lab
@@ -60,9 +66,16 @@ fn up(dirs: &LabDirs, spec: &LabSpec, json: bool) -> Result<String, Failure> {
         let _ = writeln!(text, "  {:<4} {}", node.name, node.address);
     }
     let _ = writeln!(text, "  {} client namespaces", lab.client_addresses().len());
+    // A run asks for five of each unless it is told.
+    let mut counts = String::new();
+    for (flag, count) in [("--nodes-count", spec.servers), ("--clients", spec.clients)] {
+        if count < 5 {
+            let _ = write!(counts, " {flag} {count}");
+        }
+    }
     let _ = writeln!(
         text,
-        "use it:    locktest --backend consul --lab {id}\n\
+        "use it:    locktest --backend consul --lab {id}{counts}\n\
          enter it:  locktest lab ssh n1 --lab {id}\n\
          remove it: locktest lab down {id}"
     );
@@ -71,25 +84,32 @@ fn up(dirs: &LabDirs, spec: &LabSpec, json: bool) -> Result<String, Failure> {
 
 fn down(dirs: &LabDirs, id: Option<&str>, all: bool, json: bool) -> Result<String, Failure> {
     preflight().map_err(Failure::set_up)?;
-    let removed = super::runtime()?
+    let labs = super::runtime()?
         .block_on(async {
             match id {
                 Some(id) if !all => {
                     let existed = down_id(dirs, id).await?;
-                    Ok(existed.then(|| id.to_owned()).into_iter().collect())
+                    let removed = existed.then(|| id.to_owned()).into_iter().collect();
+                    Ok(RemovedLabs { removed, ..RemovedLabs::default() })
                 }
                 _ => down_all(dirs).await,
             }
         })
-        .context("cannot remove the lab")
-        .map_err(Failure::set_up)?;
+        .map_err(lab_failure)?;
     if json {
-        return Ok(format!("{:#}\n", json!({ "removed": removed })));
+        let text = serde_json::to_string_pretty(&labs).context("cannot print the labs");
+        return Ok(text.map_err(Failure::internal)? + "\n");
     }
-    Ok(match removed.as_slice() {
-        [] => "there was no such lab\n".into(),
-        ids => format!("removed {}\n", ids.join(" ")),
-    })
+    let mut text = match (labs.removed.as_slice(), id) {
+        ([], Some(id)) => format!("there is no lab {id}\n"),
+        ([], None) if labs.skipped.is_empty() => "there is no lab on this machine\n".into(),
+        ([], None) => String::new(),
+        (ids, _) => format!("removed {}\n", ids.join(" ")),
+    };
+    for skipped in &labs.skipped {
+        let _ = writeln!(text, "left lab {} alone: it {}", skipped.id, skipped.reason);
+    }
+    Ok(text)
 }
 
 fn status(dirs: &LabDirs, json: bool) -> Result<String, Failure> {
@@ -111,8 +131,8 @@ fn status(dirs: &LabDirs, json: bool) -> Result<String, Failure> {
 fn describe(lab: &LabStatus, text: &mut String) {
     let subnet = lab.subnet.map_or_else(|| "unknown addresses".into(), |subnet| subnet.to_string());
     let age = lab.age_s.map(|age_s| format!(", {age_s} s old")).unwrap_or_default();
-    let maker = if lab.maker_alive { ", in use by a running locktest" } else { "" };
-    let _ = writeln!(text, "lab {} at {subnet}{age}{maker}", lab.id);
+    let user = lab.in_use_by.as_ref().map(|user| format!(", in use by {user}")).unwrap_or_default();
+    let _ = writeln!(text, "lab {} at {subnet}{age}{user}", lab.id);
     for node in &lab.nodes {
         let state = if node.up { "up" } else { "DOWN" };
         let _ = writeln!(text, "  {:<4} {:<15} {state}", node.name, node.address);
@@ -130,10 +150,21 @@ fn ssh(dirs: &LabDirs, node: &str, lab: Option<&str>, command: &[String]) -> Res
         Some(id) => id.to_owned(),
         None => only_lab(dirs)?,
     };
-    let lab = Lab::open(dirs, &id).map_err(Failure::usage)?;
-    let mut ssh = lab.ssh_command(node).map_err(Failure::usage)?;
+    let lab = Lab::open(dirs, &id).map_err(lab_failure)?;
+    let mut ssh = lab.ssh_command(node).map_err(lab_failure)?;
+    // ssh joins its arguments with blanks and hands them to a shell. One argument is a script; of
+    // several, each is to arrive as it is.
+    match command {
+        [] => {}
+        [script] => {
+            ssh.arg(script);
+        }
+        words => {
+            ssh.args(words.iter().map(|word| quote(word)));
+        }
+    }
     // Only returns if it failed.
-    let error = ssh.args(command).exec();
+    let error = ssh.exec();
     Err(Failure::set_up(anyhow!(error).context("cannot start ssh")))
 }
 

@@ -17,7 +17,7 @@ pub use check::check;
 pub use client::client;
 pub use export::export;
 pub use heal::{heal, heal_open};
-pub use lab::{lab, parse_subnet};
+pub use lab::{lab, lab_failure, parse_subnet};
 
 use crate::exit::Failure;
 pub use crate::run::run;

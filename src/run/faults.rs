@@ -20,7 +20,7 @@ use crate::terminal::Terminal;
 pub const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// A node undoes a fault itself this long after its planned end.
-const DEADLINE_MARGIN: Duration = Duration::from_secs(20);
+pub const DEADLINE_MARGIN: Duration = Duration::from_secs(20);
 
 /// The last look at a fault in force begins this long before its end.
 const LAST_LOOK: Duration = Duration::from_millis(900);
@@ -41,15 +41,24 @@ pub struct Injection<'a> {
     pub terminal: &'a Terminal,
 }
 
+/// What became of a fault that was to begin.
+enum Begun {
+    InForce(Box<ActiveFault>),
+    /// It is not in force; if a part of it ever was, until then.
+    GivenUp {
+        end_ns: Option<u64>,
+    },
+}
+
 impl Injection<'_> {
-    /// Injects the schedule's faults until `end`, and returns those that could not be undone. The
-    /// last fault is undone when this returns, also after a signal.
-    pub async fn run(&self, end: Instant) -> Result<Vec<String>> {
-        let mut left = Vec::new();
+    /// Injects the schedule's faults until `end`. The last one is undone when this returns, also
+    /// after a signal. What could not be undone, or an error interrupted, stays open with the
+    /// nemesis.
+    pub async fn run(&self, end: Instant) -> Result<()> {
         let mut last_end_ns = None;
         let interval = Duration::from_millis(self.plan.nemesis_interval_ms);
         if !self.wait_for(end, self.first_grant()).await {
-            return Ok(left);
+            return Ok(());
         }
         for (index, planned) in self.plan.schedule.iter().cycle().enumerate() {
             let id = u32::try_from(index + 1).unwrap_or(u32::MAX);
@@ -65,19 +74,23 @@ impl Injection<'_> {
             if end.saturating_duration_since(Instant::now()) < SHORTEST_FAULT {
                 break;
             }
-            let Some(mut fault) = self.begin(id, planned, interval, &mut left).await? else {
-                continue;
+            let mut fault = match self.begin(id, planned, interval).await? {
+                Begun::InForce(fault) => fault,
+                Begun::GivenUp { end_ns } => {
+                    last_end_ns = end_ns.or(last_end_ns);
+                    continue;
+                }
             };
             let fault_end = end.min(Instant::now() + interval);
             self.wait_for(fault_end - LAST_LOOK.min(interval / 2), std::future::pending()).await;
             self.nemesis.observe(&mut fault).await;
             self.wait_for(fault_end, std::future::pending()).await;
-            let ended = self.end(fault, &mut left).await;
+            let ended = self.end(*fault).await;
             last_end_ns = Some(ended.end_ns);
             self.recording.add(Record::FaultEnded(ended)).await?;
         }
         self.wait_for(end, std::future::pending()).await;
-        Ok(left)
+        Ok(())
     }
 
     async fn first_grant(&self) {
@@ -97,51 +110,55 @@ impl Injection<'_> {
         }
     }
 
-    async fn begin(
-        &self,
-        id: u32,
-        planned: &PlannedFault,
-        length: Duration,
-        left: &mut Vec<String>,
-    ) -> Result<Option<ActiveFault>> {
+    async fn begin(&self, id: u32, planned: &PlannedFault, length: Duration) -> Result<Begun> {
         let shape = planned.partition.shape;
         let sides = match resolve(planned, self.cluster.leader().await) {
             Ok(sides) => sides,
             Err(reason) => {
                 let time_ns = self.clock.now_ns();
                 let (kind, reason) = (planned.kind, reason.to_string());
-                return self.skip(id, FaultSkipped { time_ns, kind, shape, reason }).await;
+                self.skip(id, FaultSkipped { time_ns, kind, shape, reason }).await?;
+                return Ok(Begun::GivenUp { end_ns: None });
             }
         };
         let begun = self.nemesis.begin(id, shape, sides, length + DEADLINE_MARGIN).await;
         let fault = match begun {
             Ok(fault) => fault,
             Err(given_up) => {
-                if !given_up.undone() {
-                    left.push(format!("fault {id}: {given_up}"));
-                }
-                return self.skip(id, given_up.skipped).await;
+                let Some((begun, ended)) = given_up.in_force else {
+                    self.skip(id, given_up.skipped).await?;
+                    return Ok(Begun::GivenUp { end_ns: None });
+                };
+                self.terminal.step(format_args!(
+                    "{:>6.2} s  fault {id} given up: {}",
+                    self.now_s(),
+                    given_up.skipped.reason
+                ));
+                let end_ns = Some(ended.end_ns);
+                self.recording.add(Record::FaultBegun(begun)).await?;
+                self.recording.add(Record::FaultEnded(ended)).await?;
+                return Ok(Begun::GivenUp { end_ns });
             }
         };
         self.recording.add(Record::FaultBegun(fault.begun.clone())).await?;
         let sides: Vec<String> = fault.begun.sides.iter().map(|side| self.names(side)).collect();
         let text = format!("partition {}", sides.join(" | "));
-        self.terminal.step(format_args!("{:>6.2} s  fault {id} begins: {text}", self.now_s()));
+        let begin_s = fault.begun.begin_ns as f64 / 1e9;
+        self.terminal.step(format_args!("{begin_s:>6.2} s  fault {id} begins: {text}"));
         self.live.set_fault(Some(text));
-        Ok(Some(fault))
+        Ok(Begun::InForce(Box::new(fault)))
     }
 
-    async fn skip(&self, id: u32, skipped: FaultSkipped) -> Result<Option<ActiveFault>> {
+    async fn skip(&self, id: u32, skipped: FaultSkipped) -> Result<()> {
         self.terminal.step(format_args!(
             "{:>6.2} s  fault {id} skipped: {}",
             self.now_s(),
             skipped.reason
         ));
-        self.recording.add(Record::FaultSkipped(skipped)).await?;
-        Ok(None)
+        self.recording.add(Record::FaultSkipped(skipped)).await
     }
 
-    async fn end(&self, fault: ActiveFault, left: &mut Vec<String>) -> FaultEnded {
+    async fn end(&self, fault: ActiveFault) -> FaultEnded {
         let id = fault.begun.id;
         let ended = self.nemesis.end(fault).await;
         self.live.set_fault(None);
@@ -149,9 +166,6 @@ impl Injection<'_> {
         let undone = if ended.undone { "undone" } else { "NOT UNDONE" };
         self.terminal
             .step(format_args!("{:>6.2} s  fault {id} ends: {bit}, {undone}", self.now_s()));
-        if !ended.undone {
-            left.push(format!("fault {id}: {}", ended.undo_proof.join("; ")));
-        }
         ended
     }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use locktest_history::{Event, Function, Phase, Record};
+use locktest_workloads::clock::RunClock;
 use tokio::sync::watch;
 
 use crate::terminal::Terminal;
@@ -43,15 +44,16 @@ pub struct LiveLine {
 }
 
 impl LiveLine {
-    /// Shows `counts`, and the time against `limit`.
+    /// Shows `counts`, and the run's time against its end, `limit` from now.
     pub fn start(
         terminal: &Terminal,
         counts: watch::Receiver<Counts>,
+        clock: RunClock,
         limit: Duration,
     ) -> LiveLine {
         let fault = Arc::new(Mutex::new(None::<String>));
         let (shown, terminal) = (fault.clone(), terminal.clone());
-        let begin = std::time::Instant::now();
+        let end_s = clock.now_ns() as f64 / 1e9 + limit.as_secs_f64();
         let task = tokio::spawn(async move {
             let mut tick = tokio::time::interval(REFRESH);
             loop {
@@ -60,8 +62,8 @@ impl LiveLine {
                 let fault = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 terminal.live(&format!(
                     "{:.0} of {:.0} s   acquired {}   denied {}   unknown {}   {}",
-                    begin.elapsed().as_secs_f64(),
-                    limit.as_secs_f64(),
+                    clock.now_ns() as f64 / 1e9,
+                    end_s,
                     now.acquires_ok,
                     now.acquires_denied,
                     now.acquires_unknown,

@@ -21,6 +21,7 @@ use locktest_workloads::clock::RunClock;
 use locktest_workloads::sim::SimBug;
 
 pub use conclude::conclude;
+pub use faults::DEADLINE_MARGIN;
 use servers::{BUILT_IN, expected_version, find_servers};
 use session::{Ended, Session};
 use stop::Stop;
@@ -53,13 +54,15 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let (ended, run_dir) =
         runtime.block_on(supervise(args, seed, store, subnet, dirs, terminal))?;
+    if !run_dir.history().exists() {
+        let problem = ended.problem.unwrap_or_else(|| Failure::internal(anyhow!("no history")));
+        let exit = if ended.interrupted { Exit::Interrupted } else { problem.exit };
+        return Err(Failure { exit, ..problem });
+    }
     let history =
         run_dir.read_history().context("cannot read the history").map_err(Failure::internal)?;
-    let (verdict, problem) = conclude(&run_dir, &history, args.wants_json(), terminal)?;
-    if let Some(problem) = problem {
-        terminal.warning(problem);
-    }
-    exit_code(args, &ended, &verdict)
+    let (verdict, unwritten) = conclude(&run_dir, &history, args.wants_json(), terminal)?;
+    exit_code(args, ended, unwritten, &verdict, terminal)
 }
 
 /// Runs the session in a task of its own, so that a panic in it is an end like any other: the
@@ -115,6 +118,7 @@ async fn supervise(
         own_lab: own_lab.is_some(),
         sim_bug: args.sim_bug.map(|SimBugChoice::DoubleGrant| SimBug::DoubleGrant),
     };
+    let stop = session.stop.clone();
     let outcome = tokio::spawn(async move {
         match servers {
             Some((store, (binary, _version))) => session.run_on_lab(store, binary).await,
@@ -123,39 +127,67 @@ async fn supervise(
     })
     .await;
     terminal.end_live();
-    let failure = match outcome {
-        Ok(Ok(ended)) => return Ok((ended, run_dir)),
+    let problem = match outcome {
+        Ok(Ok(ended)) => {
+            return Ok((Ended { interrupted: stop.is_requested(), ..ended }, run_dir));
+        }
         Ok(Err(failure)) => failure,
         Err(panic) => {
             Failure::internal(anyhow!("the run broke off: {panic}; this is a bug in locktest"))
         }
     };
-    clean_up(&id, own_lab.as_deref(), &dirs, terminal).await;
-    Err(failure)
+    let fault_left = clean_up(&id, own_lab.as_deref(), &dirs, terminal).await;
+    let ended = Ended { interrupted: stop.is_requested(), fault_left, problem: Some(problem) };
+    Ok((ended, run_dir))
 }
 
-/// What an orderly end does itself: for a session that could not.
-async fn clean_up(run_id: &str, own_lab: Option<&str>, dirs: &LabDirs, terminal: &Terminal) {
-    match heal_open(Some(run_id)).await {
-        Ok(report) if report.is_clean() => {}
-        Ok(_) => terminal.warning("a fault may be left behind; run `locktest heal`"),
-        Err(failure) => terminal.warning(failure),
+/// What an orderly end does itself: for a session that could not. Tells of a fault that may be left.
+async fn clean_up(
+    run_id: &str,
+    own_lab: Option<&str>,
+    dirs: &LabDirs,
+    terminal: &Terminal,
+) -> Option<String> {
+    let healed = heal_open(Some(run_id)).await;
+    let mut lab_is_gone = false;
+    if let Some(id) = own_lab {
+        match down_id(dirs, id).await {
+            Ok(_) => lab_is_gone = true,
+            Err(error) => {
+                terminal.warning(format_args!("{error}; run `locktest lab down --all`"));
+            }
+        }
     }
-    if let Some(id) = own_lab
-        && let Err(error) = down_id(dirs, id).await
-    {
-        terminal.warning(format_args!("{error}; run `locktest lab down --all`"));
-    }
+    let problem = match healed {
+        Ok(report) if report.is_clean() => return None,
+        Ok(_) => "a fault may be left behind; run `locktest heal`".to_owned(),
+        Err(failure) => format!("a fault may be left behind: {failure}; run `locktest heal`"),
+    };
+    (!lab_is_gone).then_some(problem)
 }
 
-/// A violation outranks all but a fault left behind, which is told beside it.
-fn exit_code(args: &RunArgs, ended: &Ended, verdict: &Verdict) -> Result<Exit, Failure> {
-    if let Some(fault_left) = &ended.fault_left {
-        return Err(Failure { exit: Exit::FaultLeft, error: anyhow!("{fault_left}") });
+/// A fault left behind outranks all, then comes a violation, then whatever else went wrong.
+fn exit_code(
+    args: &RunArgs,
+    ended: Ended,
+    unwritten: Option<anyhow::Error>,
+    verdict: &Verdict,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let of_verdict = Exit::of_verdict(verdict, args.fail_on.is_some());
+    let problem = ended.problem.or_else(|| unwritten.map(Failure::set_up));
+    if ended.fault_left.is_some() || of_verdict == Exit::Violation {
+        if let Some(problem) = problem {
+            terminal.warning(problem);
+        }
+        return match ended.fault_left {
+            Some(left) => Err(Failure { exit: Exit::FaultLeft, error: anyhow!("{left}") }),
+            None => Ok(of_verdict),
+        };
     }
-    let exit = Exit::of_verdict(verdict, args.fail_on.is_some());
-    if exit == Exit::Violation {
-        return Ok(exit);
+    if let Some(problem) = problem {
+        let exit = if ended.interrupted { Exit::Interrupted } else { problem.exit };
+        return Err(Failure { exit, ..problem });
     }
     if ended.interrupted {
         return Ok(Exit::Interrupted);
@@ -163,7 +195,7 @@ fn exit_code(args: &RunArgs, ended: &Ended, verdict: &Verdict) -> Result<Exit, F
     if args.nemesis != NemesisChoice::None && !verdict.faults.iter().any(|fault| fault.bit) {
         return Err(Failure::set_up(anyhow!("no fault took effect; see the warnings above")));
     }
-    Ok(exit)
+    Ok(of_verdict)
 }
 
 fn announcement(run: &Run, args: &RunArgs, run_dir: &RunDir) -> String {
@@ -171,9 +203,9 @@ fn announcement(run: &Run, args: &RunArgs, run_dir: &RunDir) -> String {
     let faults = match plan.schedule.len() {
         0 => "none".to_owned(),
         _ => format!(
-            "{} every {}",
+            "quiet for {interval}, {} for {interval}, in turn",
             args.nemesis.name(),
-            humantime::format_duration(2 * Duration::from_millis(plan.nemesis_interval_ms))
+            interval = humantime::format_duration(Duration::from_millis(plan.nemesis_interval_ms))
         ),
     };
     format!(

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use futures_util::future::join_all;
 use locktest_cluster::{
     AuditLog, Cluster, Member, NodeLayout, SshCluster, SshTarget, Store, upload_binary,
 };
 use locktest_history::{ClientId, Milestone, NodeId, Record, Run, RunDir};
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, Subnet};
-use locktest_nemesis::{Endpoint, Nemesis, NemesisSetting};
+use locktest_nemesis::{Endpoint, HealedRun, Nemesis, NemesisSetting};
 use locktest_workloads::ClientConfig;
 use locktest_workloads::clock::RunClock;
 use locktest_workloads::fleet::Fleet;
@@ -27,8 +27,8 @@ use super::recording::Recording;
 use super::servers::Binary;
 use super::stop::Stop;
 use super::target::Target;
-use crate::commands::ssh_target;
-use crate::exit::{Exit, Failure};
+use crate::commands::{lab_failure, ssh_target};
+use crate::exit::Failure;
 use crate::terminal::Terminal;
 
 /// How long a cluster may take to answer its first write.
@@ -38,11 +38,14 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 const CLIENT_CHECK: Duration = Duration::from_secs(1);
 
 /// How a session ended.
+#[derive(Default)]
 pub struct Ended {
     /// Whether a signal cut it short.
     pub interrupted: bool,
     /// What stands in the way of saying that no fault is left.
     pub fault_left: Option<String>,
+    /// What went wrong. What was recorded until then is judged all the same.
+    pub problem: Option<Failure>,
 }
 
 /// One run, with everything that outlives its cluster.
@@ -60,6 +63,9 @@ pub struct Session {
     pub sim_bug: Option<SimBug>,
 }
 
+/// The nemesis and the cluster that it works on.
+type Injector<'a> = (&'a Nemesis<SshCluster>, &'a Arc<Cluster>);
+
 /// A lab with the cluster that is to run in it.
 struct Assembled {
     lab: Lab,
@@ -72,22 +78,26 @@ impl Session {
     /// Runs against real servers. However the run ends, its servers are stopped and a lab of its
     /// own is removed.
     pub async fn run_on_lab(self, store: Store, binary: Binary) -> Result<Ended, Failure> {
-        let lab = self.open_lab().await.map_err(Failure::set_up)?;
-        let _claim = lab.claim().await.map_err(Failure::set_up)?;
+        let lab = self.open_lab().await?;
+        let _claim = lab.claim().await.map_err(lab_failure)?;
         let assembled = self.assemble(lab, store, binary).await.map_err(Failure::set_up)?;
-        let result = self.run_on(&assembled).await;
+        let mut ended = Ended::default();
+        if let Err(failure) = self.run_on(&assembled, &mut ended).await {
+            ended.problem = Some(failure);
+        }
         self.fetch_logs(&assembled).await;
         let removed = self.dismantle(assembled).await;
-        let (interrupted, left) = result?;
-        let mut fault_left = left.filter(|_| !self.own_lab || removed.is_err());
-        if let Some(left) = &mut fault_left {
-            left.push_str("; to undo it by hand: locktest heal");
+        if self.own_lab && removed.is_ok() {
+            // A fault is gone with its lab.
+            ended.fault_left = None;
         }
-        removed.map_err(Failure::set_up)?;
-        Ok(Ended { interrupted, fault_left })
+        if let Err(error) = removed {
+            ended.problem.get_or_insert(Failure::set_up(error));
+        }
+        Ok(ended)
     }
 
-    async fn run_on(&self, assembled: &Assembled) -> Result<(bool, Option<String>), Failure> {
+    async fn run_on(&self, assembled: &Assembled, ended: &mut Ended) -> Result<(), Failure> {
         let cluster = &assembled.cluster;
         if !self.own_lab {
             let reset = cluster.reset().await.context("cannot clear the lab of an earlier run");
@@ -97,8 +107,7 @@ impl Session {
         tokio::select! {
             ready = cluster.wait_ready(READY_LIMIT) => ready.map_err(Failure::set_up)?,
             () = self.stop.requested() => {
-                let error = anyhow!("interrupted before the cluster was ready");
-                return Err(Failure { exit: Exit::Interrupted, error });
+                return Err(Failure::set_up(anyhow!("interrupted before the cluster was ready")));
             }
         }
         let setting = NemesisSetting {
@@ -119,9 +128,8 @@ impl Session {
             command.arg("client");
             Ok(command)
         };
-        self.record(&Target::Cluster(cluster.clone()), client, Some((&nemesis, cluster)))
+        self.record(&Target::Cluster(cluster.clone()), client, Some((&nemesis, cluster)), ended)
             .await
-            .map_err(Failure::internal)
     }
 
     /// Runs against the sim.
@@ -135,33 +143,33 @@ impl Session {
             command.arg("client");
             Ok(command)
         };
-        let (interrupted, _) = self
-            .record(&Target::Sim(Arc::new(sim)), client, None)
-            .await
-            .map_err(Failure::internal)?;
-        Ok(Ended { interrupted, fault_left: None })
+        let mut ended = Ended::default();
+        let target = Target::Sim(Arc::new(sim));
+        ended.problem = self.record(&target, client, None, &mut ended).await.err();
+        Ok(ended)
     }
 
     /// Raises a lab of the run's own, or takes the standing one that was named.
-    async fn open_lab(&self) -> Result<Lab> {
+    async fn open_lab(&self) -> Result<Lab, Failure> {
         let plan = &self.run.plan;
         let (servers, clients) = (plan.nodes.len(), plan.client_seeds.len());
-        let id = self.run.lab.as_deref().context("the run has no lab")?;
+        let id = self.run.lab.clone().unwrap_or_default();
         if self.own_lab {
             let spec = LabSpec {
-                id: Some(id.to_owned()),
-                servers: u16::try_from(servers)?,
-                clients: u16::try_from(clients)?,
+                id: Some(id),
+                servers: u16::try_from(servers).map_err(Failure::internal)?,
+                clients: u16::try_from(clients).map_err(Failure::internal)?,
                 subnet: self.subnet,
             };
-            return Lab::up(&self.dirs, &spec).await.context("cannot raise a lab");
+            return Lab::up(&self.dirs, &spec).await.map_err(lab_failure);
         }
-        let lab = Lab::open(&self.dirs, id)?;
+        let lab = Lab::open(&self.dirs, &id).map_err(lab_failure)?;
         let (has_servers, has_clients) = (lab.nodes().len(), lab.client_addresses().len());
-        ensure!(
-            has_servers >= servers && has_clients >= clients,
-            "lab {id} has {has_servers} servers and {has_clients} clients; the run needs {servers} and {clients}"
-        );
+        if has_servers < servers || has_clients < clients {
+            return Err(Failure::usage(anyhow!(
+                "lab {id} has {has_servers} servers and {has_clients} clients; the run needs {servers} and {clients}"
+            )));
+        }
         Ok(lab)
     }
 
@@ -200,71 +208,104 @@ impl Session {
         Ok(Assembled { lab, ssh, cluster, endpoints })
     }
 
-    /// Runs the clients and the nemesis, and records. Tells whether a signal cut it short, and
-    /// which faults could not be undone.
+    /// Runs the clients and the nemesis, and records. Whatever happens, no fault is left in force
+    /// without `ended` saying so, and what was recorded is on disk.
     async fn record(
         &self,
         target: &Target,
         client: impl Fn(usize) -> Result<Command>,
-        nemesis: Option<(&Nemesis<SshCluster>, &Arc<Cluster>)>,
-    ) -> Result<(bool, Option<String>)> {
+        nemesis: Option<Injector<'_>>,
+        ended: &mut Ended,
+    ) -> Result<(), Failure> {
+        let history = self.run_dir.begin(&self.run).map_err(Failure::set_up)?;
+        let recording = Recording::start(history);
+        let worked = self.work(target, client, nemesis, &recording).await;
+        self.terminal.end_live();
+        if let Some((nemesis, _cluster)) = nemesis {
+            ended.fault_left = fault_left(&nemesis.heal_all_open().await);
+        }
+        ended.interrupted = self.stop.is_requested();
+        // If the disk is full the writer knows why; the others only know that it has ended.
+        recording.finish().await.map_err(Failure::set_up)?;
+        worked
+    }
+
+    async fn work(
+        &self,
+        target: &Target,
+        client: impl Fn(usize) -> Result<Command>,
+        nemesis: Option<Injector<'_>>,
+        recording: &Recording,
+    ) -> Result<(), Failure> {
+        self.milestone(recording, Milestone::ClusterReady).await.map_err(Failure::set_up)?;
+        self.terminal.step(format_args!("{:>6.2} s  every server answered a write", self.now_s()));
+        let prober = Prober::start(target, self.clock, &recording.sender());
+        let fleet = self.start_fleet(target, client, recording).map_err(Failure::set_up)?;
+        let result = self.contend(&fleet, &prober, nemesis, recording).await;
+        fleet.stop().await;
+        drop(prober);
+        result?;
+        self.milestone(recording, Milestone::End).await.map_err(Failure::set_up)
+    }
+
+    /// The workload's time, and the recovery after it.
+    async fn contend(
+        &self,
+        fleet: &Fleet,
+        prober: &Prober,
+        nemesis: Option<Injector<'_>>,
+        recording: &Recording,
+    ) -> Result<(), Failure> {
         let plan = &self.run.plan;
-        let recording = Recording::start(self.run_dir.begin(&self.run)?);
-        self.milestone(&recording, Milestone::ClusterReady).await?;
-        self.terminal.step(format_args!("{:>6.2} s  the cluster answers writes", self.now_s()));
         let limit = Duration::from_millis(plan.time_limit_ms);
         let end = Instant::now() + limit;
-        let prober = Prober::start(target, self.clock, &recording.sender());
-        let fleet = self.start_fleet(target, client, &recording)?;
-        let live = LiveLine::start(&self.terminal, recording.counts(), limit);
-
-        let mut left = Vec::new();
-        match nemesis.filter(|_| !plan.schedule.is_empty()) {
-            Some((nemesis, cluster)) => {
-                let injection = Injection {
-                    plan,
-                    nemesis,
-                    cluster,
-                    clock: self.clock,
-                    recording: &recording,
-                    prober: &prober,
-                    live: &live,
-                    stop: &self.stop,
-                    terminal: &self.terminal,
-                };
-                left = injection.run(end).await?;
-                // A fault in force is undone before this; only then may the wait below begin.
+        let live = LiveLine::start(&self.terminal, recording.counts(), self.clock, limit);
+        let nemesis = nemesis.filter(|_| !plan.schedule.is_empty());
+        let time = async {
+            let Some((nemesis, cluster)) = nemesis else {
+                tokio::time::sleep_until(end).await;
+                return Ok(());
+            };
+            let injection = Injection {
+                plan,
+                nemesis,
+                cluster,
+                clock: self.clock,
+                recording,
+                prober,
+                live: &live,
+                stop: &self.stop,
+                terminal: &self.terminal,
+            };
+            injection.run(end).await
+        };
+        let clients_ended = tokio::select! {
+            result = time => {
+                result.map_err(Failure::set_up)?;
+                false
             }
-            None => {
-                tokio::select! {
-                    () = tokio::time::sleep_until(end) => {}
-                    () = self.stop.requested() => {}
-                    () = all_ended(&fleet) => {}
-                }
-            }
+            () = self.stop.requested(), if nemesis.is_none() => false,
+            () = all_ended(fleet) => true,
+        };
+        if clients_ended {
+            self.milestone(recording, Milestone::Interrupted).await.map_err(Failure::set_up)?;
+            return Err(Failure::set_up(anyhow!(
+                "every client ended before its time; their words are in {}",
+                self.run_dir.logs().display()
+            )));
         }
-        let interrupted = self.stop.is_requested();
-        if interrupted {
+        if self.stop.is_requested() {
             self.terminal.step("interrupted: stopping in order");
-            self.milestone(&recording, Milestone::Interrupted).await?;
-        } else {
-            self.milestone(&recording, Milestone::TimeUp).await?;
-            if nemesis.is_some() && !plan.schedule.is_empty() {
-                self.wait_for_recovery(&prober, &recording).await;
-            }
+            return self
+                .milestone(recording, Milestone::Interrupted)
+                .await
+                .map_err(Failure::set_up);
         }
-        let clients_ended = !fleet.is_running();
-        fleet.stop().await;
-        drop((prober, live));
-        self.terminal.end_live();
-        self.milestone(&recording, Milestone::End).await?;
-        recording.finish().await?;
-        ensure!(
-            !clients_ended,
-            "every client ended before its time; their words are in {}",
-            self.run_dir.logs().display()
-        );
-        Ok((interrupted, (!left.is_empty()).then(|| left.join("; "))))
+        self.milestone(recording, Milestone::TimeUp).await.map_err(Failure::set_up)?;
+        if nemesis.is_some() {
+            self.wait_for_recovery(prober, recording).await;
+        }
+        Ok(())
     }
 
     /// After the last fault the clients go on until every server answers and a lock was granted
@@ -349,6 +390,16 @@ impl Session {
     fn now_s(&self) -> f64 {
         self.clock.now_ns() as f64 / 1e9
     }
+}
+
+/// What is known of faults that could not be undone.
+fn fault_left(healed: &HealedRun) -> Option<String> {
+    let mut left: Vec<String> = healed.problems.clone();
+    for fault in healed.faults.iter().filter(|fault| !fault.undone()) {
+        let accounts: Vec<&str> = fault.nodes.iter().map(|node| node.account.as_str()).collect();
+        left.push(format!("fault {}: {}", fault.fault, accounts.join("; ")));
+    }
+    (!left.is_empty()).then(|| format!("{}; to undo it by hand: locktest heal", left.join("; ")))
 }
 
 fn own_binary() -> Result<PathBuf> {

@@ -42,7 +42,6 @@ pub struct Fleet {
 }
 
 struct Running {
-    process_id: Option<u32>,
     /// Words for the client's standard input; closing it tells the client that we are gone.
     words: mpsc::UnboundedSender<ToClient>,
     task: JoinHandle<()>,
@@ -73,7 +72,6 @@ impl Fleet {
             let stdin = child.stdin.take().ok_or_else(missing)?;
             let stdout = child.stdout.take().ok_or_else(missing)?;
             let (words, heard) = mpsc::unbounded_channel();
-            let process_id = child.id();
             let serving = Serving {
                 client,
                 clock,
@@ -83,14 +81,9 @@ impl Fleet {
             };
             tokio::spawn(speak(stdin, config, heard));
             let task = tokio::spawn(serving.run(child, stdout));
-            fleet.clients.push(Running { process_id, words, task });
+            fleet.clients.push(Running { words, task });
         }
         Ok(fleet)
-    }
-
-    /// The process id of each client that was started.
-    pub fn process_ids(&self) -> Vec<Option<u32>> {
-        self.clients.iter().map(|client| client.process_id).collect()
     }
 
     /// Whether some client still runs.
@@ -157,6 +150,10 @@ impl Serving {
             {
                 break;
             }
+        }
+        if self.history.is_closed() {
+            // Nothing that it does is recorded any more. An error means that it has ended already.
+            let _ = child.start_kill();
         }
         let cause = match child.wait().await {
             Ok(status) => exit_cause(status),

@@ -71,6 +71,17 @@ impl<Id> LiveLease<Id> {
     }
 }
 
+/// What the lease is renewed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum During {
+    /// A lock that is waited for, at one server. That server alone is asked to renew: were the lease
+    /// kept alive through others, a waiter whose own server was cut off would be granted a lock that
+    /// it cannot hear of, and block everybody until it gives up.
+    Wait,
+    /// A lock that is held. Any server may renew.
+    Hold,
+}
+
 /// Why the critical section ended.
 enum HoldEnd {
     /// The time was over.
@@ -143,7 +154,7 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
             Err(error) => {
                 // The lock itself was never asked for. A lease that may have been made holds
                 // nothing, and expires.
-                let reason = Detail::Reason(format!("no lease: {error}"));
+                let reason = Detail::NotAsked(format!("no lease: {error}"));
                 self.recorder.complete(acquire, Outcome::Fail, self.node(), reason);
                 return None;
             }
@@ -155,7 +166,7 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
             self.recipe.lock(self.server.get(), &live.lease.id, key, give_up),
         );
         let answer = if self.plan.renew_while_waiting {
-            self.control.until_stop(self.with_renewals(owner, &live, asking)).await
+            self.control.until_stop(self.with_renewals(owner, &live, During::Wait, asking)).await
         } else {
             self.control.until_stop(async { Ok(asking.await) }).await
         };
@@ -180,7 +191,7 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
         let live = &held.live;
         let section = self.critical_section(owner, held, hold);
         let end = if hold.renew {
-            match self.with_renewals(owner, live, section).await {
+            match self.with_renewals(owner, live, During::Hold, section).await {
                 Ok(end) => end,
                 Err(lost) => HoldEnd::Lost(lost),
             }
@@ -303,13 +314,14 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
         &self,
         owner: Owner,
         live: &LiveLease<R::LeaseId>,
+        during: During,
         work: impl Future<Output = T>,
     ) -> Result<T, String> {
         let under_way = Cell::new(None);
         let result = tokio::select! {
             biased;
             result = work => Ok(result),
-            lost = self.renew_until_lost(owner, live, &under_way) => Err(lost),
+            lost = self.renew_until_lost(owner, live, during, &under_way) => Err(lost),
         };
         if let Some(renewal) = under_way.take() {
             let reason = Detail::Reason("given up: there is nothing left to renew".into());
@@ -323,6 +335,7 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
         &self,
         owner: Owner,
         live: &LiveLease<R::LeaseId>,
+        during: During,
         under_way: &Cell<Option<Open>>,
     ) -> String {
         let interval = Duration::from_millis((live.lease.ttl_ms / 3).max(1));
@@ -353,8 +366,12 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
                     // Never `fail`: that is the store's word that the lease is gone.
                     let detail = Detail::Reason(error.to_string());
                     self.recorder.complete(renewal, Outcome::Info, node, detail);
-                    server = (server + 1) % self.plan.nodes.len().max(1);
                     pause = PAUSE_BEFORE_RENEWING_AGAIN;
+                    match during {
+                        During::Hold => server = (server + 1) % self.plan.nodes.len().max(1),
+                        During::Wait if self.recorder.now_ns() < live.deadline_ns() => {}
+                        During::Wait => return "the lease could not be renewed in time".into(),
+                    }
                 }
             }
         }
@@ -374,6 +391,7 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
 fn outcome_of(error: &CallError) -> (Outcome, Detail) {
     match error {
         CallError::Refused(reason) => (Outcome::Fail, Detail::Reason(reason.clone())),
+        CallError::NotAsked(reason) => (Outcome::Fail, Detail::NotAsked(reason.clone())),
         CallError::Unknown(reason) => (Outcome::Info, Detail::Reason(reason.clone())),
     }
 }

@@ -300,18 +300,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Milestone, NodeId, Probe, plan::tests::plan_for_tests};
-
-    fn run() -> Run {
-        Run {
-            id: "0a1b2c".into(),
-            started_at_unix_s: 1,
-            origin_monotonic_ns: 2,
-            command: "locktest --backend sim".into(),
-            lab: None,
-            plan: plan_for_tests(),
-        }
-    }
+    use crate::plan::tests::run_for_tests as run;
+    use crate::{Milestone, NodeId, Probe};
 
     fn records(count: u64) -> Vec<Record> {
         (0..count)

@@ -166,8 +166,11 @@ pub enum Detail {
         /// held just before this access. A write stores that of its invoke, plus one.
         value: u64,
     },
-    /// On fail and info: why, in the store's words.
+    /// On fail and info: why, in the store's words. On fail they are its last word, and evidence.
     Reason(String),
+    /// On fail: why the store never judged the request, such as a server that takes no connection
+    /// or, on an acquire, a lease that could not be created. Whoever did not ask did not wait.
+    NotAsked(String),
 }
 
 /// One end of one operation of one client.

@@ -81,7 +81,8 @@ pub fn export_json_lines(history: &History, out: &mut impl Write) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClientId, KeyId, NodeId, Run, plan::tests::plan_for_tests};
+    use crate::plan::tests::run_for_tests;
+    use crate::{ClientId, KeyId, NodeId};
 
     #[test]
     fn an_event_is_exported_with_names_in_place_of_indices() {
@@ -97,14 +98,7 @@ mod tests {
             detail: Detail::Reason("held".into()),
         };
         let history = History {
-            run: Run {
-                id: "a".into(),
-                started_at_unix_s: 0,
-                origin_monotonic_ns: 0,
-                command: String::new(),
-                lab: None,
-                plan: plan_for_tests(),
-            },
+            run: run_for_tests(),
             records: vec![Record::Event(event)],
             damage: vec!["cut".into()],
         };

@@ -216,6 +216,17 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn run_for_tests() -> Run {
+        Run {
+            id: "0a1b2c".into(),
+            started_at_unix_s: 1,
+            origin_monotonic_ns: 2,
+            command: "locktest --backend sim".into(),
+            lab: None,
+            plan: plan_for_tests(),
+        }
+    }
+
     #[test]
     fn a_backend_is_parsed_from_its_own_name_and_from_nothing_else() {
         for backend in Backend::ALL {

@@ -37,11 +37,14 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Creates a new directory under `store` and points `store/latest` at it.
+    /// Creates a new directory under `store`.
     ///
     /// A name that is taken gets a number after it, so that runs that start within one second do
     /// not share a directory.
     pub fn create(store: &Path, name: &str) -> Result<RunDir, RunDirError> {
+        if store.exists() && !store.is_dir() {
+            return Err(io_at(store)(io::Error::other("it is not a folder")));
+        }
         fs::create_dir_all(store).map_err(io_at(store))?;
         let store = store.canonicalize().map_err(io_at(store))?;
         let mut path = store.join(name);
@@ -55,13 +58,6 @@ impl RunDir {
         }
         let run_dir = RunDir { path };
         fs::create_dir(run_dir.logs()).map_err(io_at(&run_dir.logs()))?;
-        let latest = store.join("latest");
-        let fresh = store.join(format!(".latest-{}", std::process::id()));
-        let target = run_dir.path.file_name().unwrap_or_default();
-        // A rename replaces the link in one step; a reader never finds it missing.
-        let _ = fs::remove_file(&fresh);
-        std::os::unix::fs::symlink(target, &fresh).map_err(io_at(&fresh))?;
-        fs::rename(&fresh, &latest).map_err(io_at(&latest))?;
         Ok(run_dir)
     }
 
@@ -118,12 +114,26 @@ impl RunDir {
         self.path.join("report.html")
     }
 
-    /// Writes plan.json and run.json and starts the history.
+    /// Writes plan.json and run.json, starts the history, and points the store's `latest` here: a
+    /// run that never began does not hide the one before it.
     pub fn begin(&self, run: &Run) -> Result<HistoryWriter, RunDirError> {
         self.write_json(&self.plan(), &run.plan)?;
         self.write_json(&self.run(), run)?;
         let path = self.history();
-        HistoryWriter::create(&path, run).map_err(|error| RunDirError::History { path, error })
+        let writer = HistoryWriter::create(&path, run)
+            .map_err(|error| RunDirError::History { path, error })?;
+        self.become_latest()?;
+        Ok(writer)
+    }
+
+    fn become_latest(&self) -> Result<(), RunDirError> {
+        let latest = self.path.with_file_name("latest");
+        let fresh = self.path.with_file_name(format!(".latest-{}", std::process::id()));
+        let target = self.path.file_name().unwrap_or_default();
+        // A rename replaces the link in one step; a reader never finds it missing.
+        let _ = fs::remove_file(&fresh);
+        std::os::unix::fs::symlink(target, &fresh).map_err(io_at(&fresh))?;
+        fs::rename(&fresh, &latest).map_err(io_at(&latest))
     }
 
     /// Reads what is readable of the history.
@@ -162,13 +172,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_runs_of_one_second_get_two_directories_and_latest_is_the_second() {
+    fn two_runs_of_one_second_get_two_directories() {
         let store = tempfile::tempdir().expect("a temporary directory");
         let first = RunDir::create(store.path(), "t-sim-none-1").expect("first");
         let second = RunDir::create(store.path(), "t-sim-none-1").expect("second");
         assert_ne!(first.path(), second.path());
-        let latest = store.path().join("latest").canonicalize().expect("a link");
-        assert_eq!(latest, second.path());
+    }
+
+    #[test]
+    fn latest_is_the_run_that_began_last_and_not_one_that_never_began() {
+        let store = tempfile::tempdir().expect("a temporary directory");
+        let latest = || store.path().join("latest").canonicalize().expect("a link");
+        let run = crate::plan::tests::run_for_tests();
+        for name in ["first", "second"] {
+            let began = RunDir::create(store.path(), name).expect(name);
+            began.begin(&run).expect("a history");
+            assert_eq!(latest(), began.path());
+        }
+        let never_began = RunDir::create(store.path(), "third").expect("third");
+        assert_ne!(latest(), never_began.path());
+    }
+
+    #[test]
+    fn a_store_that_is_a_file_is_refused_by_its_path() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let file = folder.path().join("file");
+        fs::write(&file, "").expect("write");
+        let error = RunDir::create(&file, "run").expect_err("a file").to_string();
+        assert!(error.contains("file: it is not a folder"), "{error}");
     }
 
     #[test]

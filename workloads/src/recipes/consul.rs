@@ -7,7 +7,7 @@ use locktest_history::Token;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{CallError, Entry, Grant, Lease, Recipe, Renewal};
 
@@ -15,10 +15,10 @@ use super::{CallError, Entry, Grant, Lease, Recipe, Renewal};
 /// during a lock-delay.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest that one blocking query asks to wait; a change answers it at once.
+/// The longest that one blocking query may take; a change answers it at once.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// A blocking query may take a sixteenth longer than asked, and a little for the way.
+/// What a blocking query may take beyond the wait that it asks for.
 const WAIT_MARGIN: Duration = Duration::from_millis(500);
 
 pub(crate) struct ConsulSession {
@@ -66,7 +66,7 @@ impl ConsulSession {
             .no_proxy()
             .connect_timeout(Duration::from_secs(1))
             .build()
-            .map_err(|error| CallError::Refused(error.to_string()))?;
+            .map_err(|error| CallError::NotAsked(error.to_string()))?;
         let base_urls = servers.iter().map(|server| format!("http://{server}/v1")).collect();
         Ok(ConsulSession {
             http,
@@ -102,19 +102,57 @@ impl ConsulSession {
         Ok((pairs.into_iter().next(), index))
     }
 
-    /// Proves that a session has no checks, and returns the TTL that it was granted.
-    async fn read_session_back(&self, server: usize, session: &str) -> Result<u64, CallError> {
+    /// Waits until the key has no session. Returns early when a query is not answered in its time,
+    /// as happens to those that wait on a leader which was cut off.
+    async fn wait_until_free(
+        &self,
+        server: usize,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let mut query = "consistent".to_owned();
+        loop {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if remaining <= WAIT_MARGIN {
+                return Err(CallError::Refused("not granted in time".into()));
+            }
+            // The server adds up to a sixteenth to the wait that it is asked for.
+            let limit = remaining.min(LONGEST_WAIT);
+            let wait = (limit - WAIT_MARGIN.min(limit)) * 16 / 17;
+            let Ok(answer) = timeout(limit, self.read(server, key, &query)).await else {
+                return Ok(());
+            };
+            let (pair, index) =
+                answer.map_err(|error| CallError::Refused(format!("cannot wait: {error}")))?;
+            if pair.is_none_or(|pair| pair.session.is_none()) {
+                return Ok(());
+            }
+            query = format!("consistent&index={index}&wait={}ms", wait.as_millis().max(1));
+        }
+    }
+
+    /// Whether the session exists, as the leader knows after it has made sure that it leads.
+    async fn session(
+        &self,
+        server: usize,
+        session: &str,
+    ) -> Result<Option<SessionInfo>, CallError> {
         let url = self.url(server, &format!("session/info/{session}?consistent"));
         let response = checked(self.http.get(url).send().await.map_err(sent_or_not)?).await?;
         let info: Vec<SessionInfo> = response.json().await.map_err(sent_or_not)?;
-        let Some(info) = info.into_iter().next() else {
-            return Err(CallError::Refused("the new session is not there".into()));
+        Ok(info.into_iter().next())
+    }
+
+    /// Proves that a session has no checks, and returns the TTL that it was granted.
+    async fn read_session_back(&self, server: usize, session: &str) -> Result<u64, CallError> {
+        let Some(info) = self.session(server, session).await? else {
+            return Err(CallError::NotAsked("the new session is not there".into()));
         };
         if [info.node_checks, info.checks].into_iter().flatten().any(|checks| !checks.is_empty()) {
-            return Err(CallError::Refused("the new session has health checks".into()));
+            return Err(CallError::NotAsked("the new session has health checks".into()));
         }
         parse_duration_ms(&info.ttl).ok_or_else(|| {
-            CallError::Refused(format!("the new session's TTL {:?} is not readable", info.ttl))
+            CallError::NotAsked(format!("the new session's TTL {:?} is not readable", info.ttl))
         })
     }
 }
@@ -156,32 +194,23 @@ impl Recipe for ConsulSession {
         let mut waited = Duration::ZERO;
         loop {
             let url = self.url(server, &format!("kv/{key}?acquire={session}"));
-            let response = self.http.put(url).send().await.map_err(sent_or_not)?;
+            let sent = self.http.put(url).send().await.map_err(sent_or_not);
+            let response = match sent {
+                // Whoever was refused before has asked and waited, even if nobody hears it now.
+                Err(CallError::NotAsked(reason)) if !waited.is_zero() => {
+                    return Err(CallError::Refused(format!("cannot ask again: {reason}")));
+                }
+                sent => checked(sent?).await?,
+            };
             // An acquire is refused for certain only by the `false` of a committed answer.
-            let answer = checked(response).await?.text().await.map_err(sent_or_not)?;
-            match answer.trim() {
+            match response.text().await.map_err(sent_or_not)?.trim() {
                 "true" => return Ok(Grant { entry: Vec::new(), revision: None, waited }),
                 "false" => {}
                 other => return Err(CallError::Unknown(format!("unexpected answer {other:?}"))),
             }
             let begin = Instant::now();
-            let mut query = "consistent".to_owned();
-            loop {
-                let remaining = deadline.saturating_duration_since(Instant::now());
-                if remaining <= WAIT_MARGIN {
-                    return Err(CallError::Refused("not granted in time".into()));
-                }
-                let (pair, index) = self
-                    .read(server, key, &query)
-                    .await
-                    .map_err(|error| CallError::Refused(format!("cannot wait: {error}")))?;
-                if pair.is_none_or(|pair| pair.session.is_none()) {
-                    break;
-                }
-                let wait = (remaining - WAIT_MARGIN).min(LONGEST_WAIT);
-                query = format!("consistent&index={index}&wait={}ms", wait.as_millis().max(1));
-            }
-            if begin.elapsed() < RETRY_PAUSE && waited > Duration::ZERO {
+            self.wait_until_free(server, key, deadline).await?;
+            if begin.elapsed() < RETRY_PAUSE && !waited.is_zero() {
                 sleep(RETRY_PAUSE).await;
             }
             waited += begin.elapsed();
@@ -191,10 +220,15 @@ impl Recipe for ConsulSession {
     async fn renew(&self, server: usize, session: &String) -> Result<Renewal, CallError> {
         let url = self.url(server, &format!("session/renew/{session}"));
         let response = self.http.put(url).send().await.map_err(sent_or_not)?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(Renewal::Gone);
+        if response.status() != StatusCode::NOT_FOUND {
+            return checked(response).await.map(|_| Renewal::Renewed);
         }
-        checked(response).await.map(|_| Renewal::Renewed)
+        // A leader that was elected just now answers from a state that may lack the newest
+        // sessions; only a consistent read proves that the session is gone.
+        match self.session(server, session).await? {
+            None => Ok(Renewal::Gone),
+            Some(_) => Err(CallError::Unknown("404, yet the session exists".into())),
+        }
     }
 
     async fn entry(
@@ -238,7 +272,7 @@ impl Recipe for ConsulSession {
 /// A request that found nobody to talk to surely did not happen; every other failure is unknown.
 fn sent_or_not(error: reqwest::Error) -> CallError {
     use std::error::Error;
-    let refused = error.is_connect();
+    let never_sent = error.is_connect();
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = error.source();
@@ -246,7 +280,7 @@ fn sent_or_not(error: reqwest::Error) -> CallError {
         text = cause.to_string();
         source = cause.source();
     }
-    if refused { CallError::Refused(text) } else { CallError::Unknown(text) }
+    if never_sent { CallError::NotAsked(text) } else { CallError::Unknown(text) }
 }
 
 /// Consul answers a lost leadership with 500 after it may have committed: unknown. It answers a
@@ -259,7 +293,7 @@ async fn checked(response: reqwest::Response) -> Result<reqwest::Response, CallE
     let body = response.text().await.unwrap_or_default();
     let text = format!("{}: {}", status.as_u16(), body.trim());
     if status.is_client_error() {
-        return Err(CallError::Refused(text));
+        return Err(CallError::NotAsked(text));
     }
     Err(CallError::Unknown(text))
 }

@@ -48,7 +48,7 @@ impl EtcdLockRpc {
             .with_keep_alive(KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT);
         let client = Client::connect([&self.endpoints[index]], Some(options))
             .await
-            .map_err(|error| CallError::Refused(error.to_string()))?;
+            .map_err(|error| CallError::NotAsked(error.to_string()))?;
         self.clients.borrow_mut()[index] = Some(client.clone());
         Ok(client)
     }

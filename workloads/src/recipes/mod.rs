@@ -30,9 +30,12 @@ pub fn recipe_name(backend: Backend) -> &'static str {
 /// Why a request to a store has no good answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CallError {
-    /// It surely did not happen.
+    /// The store said no, for certain and for good: its answer counts as evidence.
     #[error("{0}")]
     Refused(String),
+    /// It surely did not happen, and the store never judged it.
+    #[error("{0}")]
+    NotAsked(String),
     /// It may have happened, or may still happen.
     #[error("{0}")]
     Unknown(String),

@@ -29,14 +29,14 @@ impl SimLock {
     /// A client of the first of `servers`, which asks for leases of `ttl_ms`.
     pub fn new(servers: &[String], ttl_ms: u64) -> Result<SimLock, CallError> {
         let address =
-            servers.first().ok_or_else(|| CallError::Refused("no server was named".into()))?;
+            servers.first().ok_or_else(|| CallError::NotAsked("no server was named".into()))?;
         Ok(SimLock { address: address.clone(), ttl_ms, shared: Mutex::new(None) })
     }
 
     async fn connect(&self) -> Result<Connection, CallError> {
         let stream = TcpStream::connect(&self.address)
             .await
-            .map_err(|error| CallError::Refused(error.to_string()))?;
+            .map_err(|error| CallError::NotAsked(error.to_string()))?;
         let (reader, writer) = stream.into_split();
         Ok(Connection { reader: BufReader::new(reader), writer })
     }
