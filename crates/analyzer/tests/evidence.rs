@@ -140,6 +140,17 @@ fn a_release_that_the_store_refuses_while_the_lease_is_promised_is_evidence() {
 }
 
 #[test]
+fn a_lease_that_expired_early_is_counted_once() {
+    let mut s = Story::new();
+    s.plan().backend = Backend::Consul;
+    let a = s.granted(1, 0..10);
+    s.ours(a, 10..12, 5);
+    s.renew_refused(a, 20..25);
+    s.release_failed(a, 30..35, refused());
+    assert_eq!(found(&s.end(2000)), ["early-expiry x1"]);
+}
+
+#[test]
 fn a_release_that_the_store_never_judged_is_no_evidence() {
     let mut s = Story::new();
     s.plan().backend = Backend::Consul;

@@ -197,6 +197,8 @@ fn a_grant_that_trouble_kept_from_its_owner_may_have_been_a_hold_already() {
         // The reply may have got lost when the fault came.
         (2, 50..5900, vec![]),
         (2, 2012..5900, vec!["deadlock x1"]),
+        // Or when it went; but by then the bound had passed.
+        (2, 2012..6010, vec!["deadlock x1"]),
     ] {
         let mut s = Story::new();
         s.probes(2..5, 0..10_000, true);

@@ -100,6 +100,9 @@ impl Invocation {
     pub async fn run(&self) -> Result<String, CommandError> {
         let mut child = self
             .command()
+            // Ctrl-C in a terminal goes to the whole foreground group; a lab that is half made or
+            // half removed must not lose the command that it waits for.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -148,9 +151,6 @@ impl Invocation {
         let mut command = Command::new(self.program);
         command.args(&self.args).current_dir(&self.dir).env("PATH", PROGRAM_PATH);
         command.env("LC_ALL", "C.UTF-8");
-        // Ctrl-C in a terminal goes to the whole foreground group; a lab that is half made or half
-        // removed must not lose the command that it waits for.
-        command.process_group(0);
         command
     }
 

@@ -158,7 +158,7 @@ async fn a_lab_that_is_being_made_is_not_taken_for_debris() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lab_exists_until_its_directory_or_its_namespaces_are_gone() {
+async fn a_lab_exists_until_its_namespaces_are_gone() {
     let machine = machine().await;
     let lab = up(&machine, 1, 0).await;
     let id = lab.id().to_owned();
@@ -178,7 +178,7 @@ async fn a_lab_exists_until_its_directory_or_its_namespaces_are_gone() {
 
     let moved = root.with_extension("moved");
     fs::rename(&root, &moved).expect("a directory");
-    assert!(!exists(id).expect("an answer"));
+    assert!(exists(id).expect("an answer"), "its nodes may still have faults in force");
     fs::rename(&moved, &root).expect("a directory");
 
     let running = processes(id);
@@ -190,13 +190,4 @@ async fn a_lab_exists_until_its_directory_or_its_namespaces_are_gone() {
     assert!(!exists(id).expect("an answer"));
     lab.down().await.expect("down");
     assert_gone(&machine, id, &running).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_looked_at_is_not_said_to_be_gone() {
-    let machine = machine().await;
-    // A file where a directory should be stands for whatever hides the lab from us.
-    fs::write(&machine.dirs.state, "").expect("a file");
-    let error = exists(&machine.dirs, "some1").expect_err("no answer");
-    assert!(matches!(error, LabError::Io { .. }) && !error.is_usage(), "{error}");
 }
