@@ -21,7 +21,8 @@ build: packages
 
 test: packages lint
 	@[ "$$(id -u)" = 0 ] || { echo 'the tests raise labs, which needs root: sudo -E make test'; exit 1; }
-	cargo test --workspace
+	cargo test --workspace --doc
+	cargo test --workspace --lib --bins --tests
 
 lint: packages
 	cargo fmt --all --check
