@@ -1,0 +1,105 @@
+//! What the checker says of one object.
+
+use crate::operation::Operation;
+
+/// A linearization: the indices of the operations in the order in which they took effect. Every ok
+/// and every telling fail is in it exactly once, an info at most once.
+pub type Certificate = Vec<u32>;
+
+/// The answer for one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// There is an order in which everything makes sense; the certificate, if it was asked for.
+    Linearizable(Option<Certificate>),
+    /// There is none.
+    NotLinearizable(Counterexample),
+    /// The budget ran out first. Never a verdict.
+    Undecided(Undecided),
+}
+
+/// Why there is no linearization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counterexample {
+    /// The stamp of the completion that ends the shortest prefix that is not linearizable.
+    pub at: u64,
+    /// What is in each other's way.
+    pub conflict: Conflict,
+}
+
+/// An operation as a counterexample names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Involved {
+    /// Its index in the history that was decided; in a stream, its number in order of invokes.
+    pub index: u64,
+    /// The operation itself.
+    pub operation: Operation,
+}
+
+/// One tenure of a lock: the acquire and, if there is one, the release that ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// What began it.
+    pub acquire: Involved,
+    /// What ended it.
+    pub release: Option<Involved>,
+}
+
+/// The named conflict of a counterexample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// Holds that exclude each other have a common instant: two, or one more than the permits.
+    Overlap(Vec<Hold>),
+    /// A try was denied although nobody can have held the lock at any time of it. The holds around
+    /// it, if there are any.
+    UnexplainedDenial {
+        /// The try.
+        denial: Involved,
+        /// The hold that was over before.
+        before: Option<Hold>,
+        /// The hold that began after.
+        after: Option<Hold>,
+    },
+    /// An operation of one who does not hold what it needs: a release or a renewal.
+    NotHeld(Involved),
+    /// The order of two tokens contradicts the order in time: the first ended before the second
+    /// began, and its token is not smaller.
+    Tokens(Involved, Involved),
+    /// The fenced resource refused a token although it can have seen no larger one.
+    UnexplainedRefusal(Involved),
+    /// Leases that cannot all be served in time, however they are shifted; each began before the
+    /// one before it can have ended.
+    Leases {
+        /// The chain of holds.
+        chain: Vec<Hold>,
+        /// The shortest time that a lease lasts, which the proof used, in nanoseconds.
+        lease_ns: u64,
+    },
+    /// No order explains the prefix. What the object was asked at its end: the operation whose
+    /// completion broke it, and what the longest explanation had done last.
+    NoOrder {
+        /// The operation whose completion ends the shortest bad prefix.
+        stuck: Involved,
+        /// The operations that were open at that completion.
+        open: Vec<Involved>,
+    },
+}
+
+/// How far a budget went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// What ran out.
+    pub why: Exhausted,
+    /// Everything up to this stamp is linearizable.
+    pub decided_until: u64,
+}
+
+/// What ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhausted {
+    /// The time, as the caller measures it.
+    Time,
+    /// The memory for visited configurations.
+    Memory,
+    /// Another object was found not linearizable first.
+    Abandoned,
+}
