@@ -9,7 +9,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{
     ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
+use locktest_checker::Specification;
 use locktest_cluster::quote;
+use locktest_formats::Format;
 use locktest_history::Backend;
 
 use crate::config;
@@ -62,13 +64,13 @@ impl Arguments {
 pub enum Command {
     /// Run a workload against a cluster while the nemesis injects faults, and judge it.
     Run(Box<RunArgs>),
-    /// Judge a run directory again.
+    /// Judge a run again, or any history that you have.
     Check(CheckArgs),
     /// Undo every fault that a killed run left behind.
     Heal(HealArgs),
     /// Raise, list, enter or remove a lab.
     Lab(LabArgs),
-    /// Print a run's history as JSON lines.
+    /// Print a run's history for other tools.
     Export(ExportArgs),
     /// The client process; the control node starts it.
     #[command(hide = true)]
@@ -254,6 +256,9 @@ pub struct RunArgs {
     /// How long the store may take to recover from a fault [default: by store].
     #[arg(long, env = "LOCKTEST_RECOVERY_BOUND", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Run")]
     pub recovery_bound: Option<Duration>,
+    /// End the run at its first violation: heal, and judge what was recorded.
+    #[arg(long, env = "LOCKTEST_STOP_ON_VIOLATION", help_heading = "Run")]
+    pub stop_on_violation: bool,
     /// Exit with 1 for this, too.
     #[arg(long, env = "LOCKTEST_FAIL_ON", value_name = "CLASS", help_heading = "Run")]
     pub fail_on: Option<FailOn>,
@@ -294,16 +299,50 @@ impl RunArgs {
     }
 }
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  locktest check store/latest                               judge a run again, in full
+  locktest check store/latest --verify                      and prove that its promises held
+  locktest check history.edn --model cas-register           a Jepsen history
+  grep . events.txt | locktest check - --format events      from a pipe, in constant memory
+
+Models:
+  mutex  owner-mutex  reentrant-mutex[:DEPTH]  fenced-mutex  semaphore:PERMITS  rwlock
+  lease-mutex:TTL  fenced-resource  cas-register  kv
+
+Exit codes:
+  0 linearizable    1 not linearizable    2 the history cannot be read    3 undecided";
+
 /// The flags of `check`.
 #[derive(Debug, Args)]
+#[command(after_help = CHECK_EXAMPLES)]
 pub struct CheckArgs {
-    /// A run directory, such as store/latest.
-    pub run_dir: PathBuf,
+    /// A run directory, such as store/latest, or a file with a history; `-` is standard input.
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// What the history is written in [default: seen from its beginning].
+    #[arg(long, value_name = "FORMAT", value_parser = history_format_parser())]
+    pub format: Option<Format>,
+    /// What the history is of [default: a run's full verdict, or by the history's operations].
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<Specification>,
+    /// Check every linearization with the independent verifier.
+    #[arg(long)]
+    pub verify: bool,
+    /// Leave out and count what makes no sense, instead of refusing the history.
+    #[arg(long)]
+    pub lenient: bool,
+    /// The search gives up after this long.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub budget: Duration,
+    /// The search gives up beyond this much memory, in MiB.
+    #[arg(long, default_value_t = 4096, value_name = "MIB")]
+    pub memory_limit: usize,
     /// Print the verdict as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Exit with 1 for this, too.
-    #[arg(long, value_name = "CLASS")]
+    /// Exit with 1 for this, too (a run's full verdict only).
+    #[arg(long, value_name = "CLASS", conflicts_with = "model")]
     pub fail_on: Option<FailOn>,
 }
 
@@ -318,14 +357,23 @@ pub struct HealArgs {
     pub json: bool,
 }
 
+/// What a history is exported as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// JSON lines: everything that the history holds.
+    Jsonl,
+    /// The clients' operations as maps of EDN, as Jepsen's tools read them.
+    JepsenEdn,
+}
+
 /// The flags of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     /// A run directory, such as store/latest.
     pub run_dir: PathBuf,
-    /// The history is JSON lines with or without this flag.
-    #[arg(long)]
-    pub json: bool,
+    /// What to write.
+    #[arg(long, default_value = "jsonl", value_name = "FORMAT")]
+    pub format: ExportFormat,
 }
 
 /// The flags of `lab`.
@@ -385,6 +433,10 @@ pub enum LabCommand {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+}
+
+fn history_format_parser() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }
 
 fn backend_parser() -> impl TypedValueParser<Value = Backend> {

@@ -119,6 +119,20 @@ fn etcd_3_4_grants_a_lock_to_a_waiter_whose_lease_has_expired() {
     assert_eq!(verdict["faults"], Value::Array(vec![]));
 }
 
+#[test]
+fn a_run_stops_at_its_first_stale_grant_and_removes_its_lab() {
+    let bench = Bench::with_lab();
+    let before = lab_traces();
+    let line = "--backend etcd --nodes-count 3 --renew-while-waiting false --hold 3s \
+                --stop-on-violation --time-limit 10m --seed 1 --json";
+    let ran = bench.run(line).expect_code(1);
+    assert!(ran.stderr.contains("violation: stale-grant on lock-0"), "{}", ran.stderr);
+    let verdict = ran.json();
+    assert!(violation_classes(&verdict).contains(&"stale-grant"), "{verdict:#}");
+    assert!(verdict["not_tested"].to_string().contains("to stop at its first violation"));
+    assert_eq!(lab_traces(), before);
+}
+
 /// The firewall rules of every node of a lab.
 fn rules(bench: &Bench, lab: &str) -> String {
     let rules = ["n1", "n2", "n3"].map(|node| {

@@ -36,21 +36,68 @@ fn a_sim_that_grants_twice_is_found_out() {
     let bench = Bench::new();
     let line =
         "--backend sim --sim-bug double-grant --lease-ttl 500ms --time-limit 5s --seed 1 --json";
-    let verdict = bench.run(line).expect_code(1).json();
+    let ran = bench.run(line).expect_code(1);
+    assert!(ran.stderr.contains("violation: double-grant on lock-0 at"), "{}", ran.stderr);
+    let verdict = ran.json();
     assert_eq!(verdict["outcome"], "violated");
     assert_eq!(verdict["properties"]["safety"]["outcome"], "violated");
+    assert!(!was_stopped(&verdict), "{}", verdict["not_tested"]);
     assert!(classes(&verdict).contains(&"double-grant"), "{:?}", classes(&verdict));
 
     let again = bench.run("check store/latest --json").expect_code(1).json();
     assert_eq!(again, verdict, "a check repeats the verdict and its exit code");
 }
 
+/// Whether the verdict says that the run was stopped by its first violation.
+fn was_stopped(verdict: &Value) -> bool {
+    verdict["not_tested"].to_string().contains("it was to stop at its first violation")
+}
+
+/// A run that stops long before its time, in order: every client has ended by itself.
+#[track_caller]
+fn stopped_run(bench: &Bench, flags: &str) -> Value {
+    let line =
+        format!("--backend sim --stop-on-violation --time-limit 10m --seed 1 --json {flags}");
+    let ran = bench.run(&line).expect_code(1);
+    assert!(ran.stderr.contains("; stopping"), "{}", ran.stderr);
+    let verdict = ran.json();
+    assert!(was_stopped(&verdict), "{}", verdict["not_tested"]);
+    assert!(verdict["command"].as_str().is_some_and(|line| line.contains("--stop-on-violation")));
+    assert_eq!(verdict["warnings"].to_string().matches("interrupted").count(), 0);
+    let records = bench.run("export store/latest").expect_code(0).stdout;
+    let records: Vec<Value> =
+        records.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+    let exits = records.iter().filter_map(|record| record["body"].get("client-exit"));
+    let causes: Vec<&Value> = exits.map(|exit| &exit["cause"]).collect();
+    assert_eq!(causes, ["finished"; 5], "no client is left behind");
+    verdict
+}
+
+#[test]
+fn a_run_that_is_to_stop_at_its_first_violation_stops_at_a_double_grant() {
+    let bench = Bench::new();
+    let verdict = stopped_run(&bench, "--sim-bug double-grant --lease-ttl 500ms");
+    let first = &verdict["violations"][0];
+    assert_eq!(first["class"], "double-grant", "{first:#}");
+    let again = bench.run("check store/latest --json").expect_code(1).json();
+    assert_eq!(again, verdict);
+}
+
+#[test]
+fn a_run_stops_at_a_violation_that_only_the_whole_analysis_can_find() {
+    let bench = Bench::new();
+    let flags = "--overrun --fail-on lease-overrun --lease-ttl 200ms --hold 5ms";
+    let verdict = stopped_run(&bench, flags);
+    assert!(classes(&verdict).contains(&"lease-overrun"), "{:?}", classes(&verdict));
+}
+
 #[test]
 fn holders_that_outlive_their_lease_are_the_holders_fault() {
     let bench = Bench::new();
-    let line =
-        "--backend sim --overrun --lease-ttl 200ms --hold 5ms --time-limit 6s --seed 1 --json";
+    let line = "--backend sim --overrun --lease-ttl 200ms --hold 5ms --time-limit 6s --seed 1 \
+                --stop-on-violation --json";
     let verdict = bench.run(line).expect_code(0).json();
+    assert!(!was_stopped(&verdict), "what needs fencing is no violation");
     assert_eq!(verdict["properties"]["safety"]["outcome"], "needs_fencing");
     assert_eq!(verdict["properties"]["fencing"]["outcome"], "held");
     let classes = classes(&verdict);

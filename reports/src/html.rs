@@ -3,6 +3,7 @@
 mod bars;
 mod figure;
 mod lanes;
+mod latency;
 mod page;
 mod scale;
 mod sections;

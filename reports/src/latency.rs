@@ -1,16 +1,16 @@
-//! The latency table, cell by cell, for every report that shows it.
+//! The latency tables, cell by cell, for every report that shows them.
 
-use locktest_analyzer::{Percentiles, Phases};
+use locktest_analyzer::{ClientLatency, FaultLatency, Percentiles, Phases};
 
 use crate::text::milliseconds;
 
-/// The columns after the phase.
+/// The columns after the first.
 pub(crate) const COLUMNS: [&str; 8] = ["n", "avg", "med", "min", "max", "p90", "p99", "p99.9"];
 
-/// One phase of the run.
+/// One line of a table.
 pub(crate) struct Row {
-    /// Its name.
-    pub phase: &'static str,
+    /// A phase of the run, a fault or a client.
+    pub name: String,
     /// A cell for each of [`COLUMNS`].
     pub cells: [Cell; 8],
 }
@@ -23,12 +23,31 @@ pub(crate) struct Cell {
     pub low_n: bool,
 }
 
-/// The table of one operation.
-pub(crate) fn rows(phases: &Phases) -> [Row; 3] {
-    [row("quiet", &phases.quiet), row("fault", &phases.fault), row("recovery", &phases.recovery)]
+/// One operation by phase.
+pub(crate) fn by_phase(phases: &Phases) -> Vec<Row> {
+    vec![
+        row("quiet".into(), &phases.quiet),
+        row("fault".into(), &phases.fault),
+        row("recovery".into(), &phases.recovery),
+    ]
 }
 
-fn row(phase: &'static str, percentiles: &Percentiles) -> Row {
+/// One operation around each fault; a recovery in which nothing began has no row.
+pub(crate) fn by_fault(faults: &[FaultLatency]) -> Vec<Row> {
+    let rows = |fault: &FaultLatency| {
+        let in_force = row(format!("fault {}", fault.fault), &fault.in_force);
+        let recovery = || row(format!("recovery {}", fault.fault), &fault.recovery);
+        [Some(in_force), (fault.recovery.n > 0).then(recovery)].into_iter().flatten()
+    };
+    faults.iter().flat_map(rows).collect()
+}
+
+/// One operation of each client.
+pub(crate) fn by_client(clients: &[ClientLatency]) -> Vec<Row> {
+    clients.iter().map(|client| row(client.client.clone(), &client.whole_run)).collect()
+}
+
+fn row(name: String, percentiles: &Percentiles) -> Row {
     let Percentiles { n, avg_ms, median_ms, min_ms, max_ms, p90_ms, p99_ms, p999_ms, low_n } =
         percentiles;
     let cell = |name: &str, value: &Option<f64>| Cell {
@@ -36,7 +55,7 @@ fn row(phase: &'static str, percentiles: &Percentiles) -> Row {
         low_n: value.is_some() && low_n.iter().any(|low| low == name),
     };
     Row {
-        phase,
+        name,
         cells: [
             Cell { text: n.to_string(), low_n: false },
             cell("avg_ms", avg_ms),
@@ -50,6 +69,18 @@ fn row(phase: &'static str, percentiles: &Percentiles) -> Row {
     }
 }
 
+/// Whether clients began so late that the actual starts hide something: in some phase the mean from
+/// the intended starts is larger by more than a tenth.
+pub(crate) fn hides_something(actual: &Phases, intended: &Phases) -> bool {
+    let hides = |actual: &Percentiles, intended: &Percentiles| {
+        let mean_ms = |percentiles: &Percentiles| percentiles.avg_ms.unwrap_or(0.0);
+        mean_ms(intended) > mean_ms(actual) * 1.1
+    };
+    hides(&actual.quiet, &intended.quiet)
+        || hides(&actual.fault, &intended.fault)
+        || hides(&actual.recovery, &intended.recovery)
+}
+
 /// Whether any cell needs the footnote.
 pub(crate) fn has_low_n(rows: &[Row]) -> bool {
     rows.iter().flat_map(|row| &row.cells).any(|cell| cell.low_n)
@@ -57,3 +88,7 @@ pub(crate) fn has_low_n(rows: &[Row]) -> bool {
 
 /// The footnote of the cells marked with an asterisk.
 pub(crate) const LOW_N_NOTE: &str = "fewer than ten samples lie beyond it; do not rely on it";
+
+/// What the table of the intended starts counts.
+pub(crate) const INTENDED_NOTE: &str =
+    "intended: acquires from when their clients meant to begin them";

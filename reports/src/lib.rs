@@ -5,6 +5,7 @@
 //! command. Whatever comes from outside (names, reasons, proofs) is shown cut to a length and
 //! without characters that move a cursor or reorder a line.
 
+mod check;
 mod drawing;
 mod html;
 mod json;
@@ -15,6 +16,9 @@ mod testing;
 mod text;
 mod wording;
 
+pub use check::{
+    CheckOutcome, CheckReport, InvolvedReport, ObjectReport, Stamps, Subject, render_check,
+};
 pub use html::render_html;
 pub use json::render_json;
 pub use terminal::{Paths, Style, render_verdict};

@@ -1,5 +1,6 @@
 //! The block at the end of a run: verdict first, the report's path last.
 
+mod block;
 mod sketch;
 #[cfg(test)]
 mod tests;
@@ -7,16 +8,16 @@ mod tests;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use anstyle::{AnsiColor, Color, Style as Ansi};
-use locktest_analyzer::{FaultSummary, Phases, Verdict, Violation, ViolationClass};
+use locktest_analyzer::{FaultSummary, Latency, Verdict, Violation, ViolationClass};
 use locktest_history::{History, Resource};
 
 use crate::latency::{self, COLUMNS, LOW_N_NOTE};
 use crate::text::{ascii, seconds, visible, wrap};
-use crate::wording::{self, Tone};
+use crate::wording;
 
-/// A sentence of the verdict is cut to this length; the page has more of it.
-const MAX_SENTENCE: usize = 600;
+pub(crate) use block::Block;
+use block::MAX_SENTENCE;
+pub use block::Style;
 
 /// More faults than this are left to the page.
 const MAX_FAULTS: usize = 6;
@@ -27,12 +28,6 @@ const MAX_LEADER_CHANGES: usize = 5;
 /// More list entries than this are left to the page.
 const MAX_ENTRIES: usize = 12;
 
-/// Text is wrapped at this width even on a wider terminal: long lines are hard to read.
-const MAX_WIDTH: usize = 160;
-
-/// Text is not wrapped below this width, since the tables need it.
-const MIN_WIDTH: usize = 60;
-
 /// Where the run can be found again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -42,32 +37,22 @@ pub struct Paths {
     pub report: PathBuf,
 }
 
-/// How the terminal shows a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Style {
-    /// The terminal's width in columns; used between 60 and 160.
-    pub width: usize,
-    /// Whether ANSI colours are wanted.
-    pub colour: bool,
-}
-
 /// The end-of-run block. All text is ASCII but for the paths and the command, which are shown as
 /// they are, so that they can be copied.
-pub fn render_verdict(verdict: &Verdict, history: &History, paths: &Paths, style: Style) -> String {
-    let mut block = Block {
-        out: String::new(),
-        width: style.width.clamp(MIN_WIDTH, MAX_WIDTH),
-        colour: style.colour,
-    };
+pub fn render_verdict(
+    verdict: &Verdict,
+    history: &History,
+    paths: Option<&Paths>,
+    style: Style,
+) -> String {
+    let mut block = Block::new(style);
     block.headline(verdict, history);
     block.properties(verdict);
     block.list("not tested", &verdict.not_tested);
     if let Some(violation) = first_violation(verdict) {
         block.violation(violation, verdict);
     }
-    block.latency("acquire ms", &verdict.latency.acquire);
-    block.latency("release ms", &verdict.latency.release);
-    block.below_latency(verdict);
+    block.latency(verdict);
     block.faults(verdict);
     block.leader_changes(verdict);
     let warnings: Vec<String> = verdict.warnings.iter().map(ToString::to_string).collect();
@@ -85,13 +70,6 @@ fn first_violation(verdict: &Verdict) -> Option<&Violation> {
         _ => true,
     };
     verdict.violations.iter().find(by_service).or(verdict.violations.first())
-}
-
-/// The text so far.
-struct Block {
-    out: String,
-    width: usize,
-    colour: bool,
 }
 
 impl Block {
@@ -160,33 +138,46 @@ impl Block {
         self.gap();
     }
 
-    fn latency(&mut self, title: &str, phases: &Phases) {
-        let mut head = format!(" {title:<12}");
-        for column in COLUMNS {
-            let _ = write!(head, "{column:>7} ");
+    fn latency(&mut self, verdict: &Verdict) {
+        let Latency { acquire, acquire_intended, release, .. } = &verdict.latency;
+        let late = acquire_intended.as_ref().filter(|late| latency::hides_something(acquire, late));
+        let tables = [
+            Some(("acquire ms", acquire)),
+            late.map(|late| ("intended ms", late)),
+            Some(("release ms", release)),
+        ];
+        let mut low = false;
+        for (title, phases) in tables.into_iter().flatten() {
+            let rows = latency::by_phase(phases);
+            low |= latency::has_low_n(&rows);
+            self.latency_table(title, rows);
         }
-        self.line(head.trim_end());
-        for row in latency::rows(phases) {
-            let mut line = format!(" {:<12}", row.phase);
-            for cell in row.cells {
-                let _ = write!(line, "{:>7}{}", cell.text, if cell.low_n { '*' } else { ' ' });
-            }
-            self.line(line.trim_end());
-        }
-        self.gap();
-    }
-
-    /// The footnote and the longest gap, as part of the tables just above.
-    fn below_latency(&mut self, verdict: &Verdict) {
+        // The footnotes and the longest gap belong to the tables just above.
         self.out.truncate(self.out.trim_end_matches('\n').len() + 1);
-        let low = [&verdict.latency.acquire, &verdict.latency.release]
-            .into_iter()
-            .any(|phases| latency::has_low_n(&latency::rows(phases)));
+        if late.is_some() {
+            self.paragraph(1, latency::INTENDED_NOTE);
+        }
         if low {
             self.paragraph(1, &format!("* {LOW_N_NOTE}"));
         }
         if let Some(gap_ms) = verdict.longest_gap_ms {
             self.paragraph(1, &wording::longest_gap(gap_ms));
+        }
+        self.gap();
+    }
+
+    fn latency_table(&mut self, title: &str, rows: Vec<latency::Row>) {
+        let mut head = format!(" {title:<12}");
+        for column in COLUMNS {
+            let _ = write!(head, "{column:>7} ");
+        }
+        self.line(head.trim_end());
+        for row in rows {
+            let mut line = format!(" {:<12}", row.name);
+            for cell in row.cells {
+                let _ = write!(line, "{:>7}{}", cell.text, if cell.low_n { '*' } else { ' ' });
+            }
+            self.line(line.trim_end());
         }
         self.gap();
     }
@@ -265,9 +256,10 @@ impl Block {
     }
 
     /// What to do next: run it again, look closer.
-    fn ways_on(&mut self, verdict: &Verdict, paths: &Paths) {
+    fn ways_on(&mut self, verdict: &Verdict, paths: Option<&Paths>) {
         let path = |path: &Path| visible(&path.display().to_string(), usize::MAX);
         self.line(&format!(" again   {}", visible(&verdict.command, usize::MAX)));
+        let Some(paths) = paths else { return };
         self.line(&format!(" check   locktest check {}", path(&paths.run_dir)));
         self.line(&format!(" report  {}", path(&paths.report)));
     }
@@ -284,62 +276,5 @@ impl Block {
             self.item(&format!("{} more in the report", entries.len() - MAX_ENTRIES));
         }
         self.gap();
-    }
-
-    fn item(&mut self, text: &str) {
-        let mut head = "   - ".to_owned();
-        for line in wrap(&ascii(text, MAX_SENTENCE), self.width - head.len()) {
-            self.line(&format!("{head}{line}"));
-            head = " ".repeat(5);
-        }
-    }
-
-    /// `   why: ` and a text that hangs under itself.
-    fn labelled(&mut self, label: &str, text: &str) {
-        let mut head = format!("   {label} ");
-        let indent = head.len();
-        for line in wrap(&ascii(text, MAX_SENTENCE), self.width - indent) {
-            self.line(&format!("{head}{line}"));
-            head = " ".repeat(indent);
-        }
-    }
-
-    fn paragraph(&mut self, indent: usize, text: &str) {
-        for line in wrap(&ascii(text, MAX_SENTENCE), self.width - indent) {
-            self.line(&format!("{:indent$}{line}", ""));
-        }
-    }
-
-    fn doubt(&mut self, indent: usize, text: &str) {
-        for line in wrap(&ascii(text, MAX_SENTENCE), self.width - indent) {
-            let line = self.paint(Tone::Doubt, &line);
-            self.line(&format!("{:indent$}{line}", ""));
-        }
-    }
-
-    fn line(&mut self, line: &str) {
-        self.out.push_str(line);
-        self.out.push('\n');
-    }
-
-    fn gap(&mut self) {
-        self.out.push('\n');
-    }
-
-    fn paint(&self, tone: Tone, text: &str) -> String {
-        if !self.colour {
-            return text.to_owned();
-        }
-        let (colour, bold) = match tone {
-            Tone::Bad => (AnsiColor::Red, true),
-            Tone::Doubt => (AnsiColor::Yellow, true),
-            Tone::Good => (AnsiColor::Green, true),
-            Tone::Quiet => (AnsiColor::BrightBlack, false),
-        };
-        let mut style = Ansi::new().fg_color(Some(Color::Ansi(colour)));
-        if bold {
-            style = style.bold();
-        }
-        format!("{style}{text}{style:#}")
     }
 }

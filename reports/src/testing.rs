@@ -151,6 +151,29 @@ pub(crate) fn held() -> Verdict {
                 fault: percentiles(140, 171.9),
                 recovery: percentiles(62, 160.0),
             },
+            acquire_intended: Some(Phases {
+                quiet: percentiles(610, 152.16),
+                fault: percentiles(141, 204.4),
+                recovery: percentiles(61, 160.1),
+            }),
+            acquire_by_fault: vec![
+                FaultLatency {
+                    fault: 1,
+                    in_force: percentiles(68, 169.1),
+                    recovery: percentiles(62, 160.0),
+                },
+                FaultLatency {
+                    fault: 2,
+                    in_force: percentiles(72, 174.7),
+                    recovery: Percentiles::default(),
+                },
+            ],
+            acquire_by_client: (1..=5)
+                .map(|n| ClientLatency {
+                    client: format!("c{n}"),
+                    whole_run: percentiles(160 + n, 150.0 + n as f64),
+                })
+                .collect(),
             release: Phases {
                 quiet: percentiles(604, 2.13),
                 fault: percentiles(140, 2.6),
@@ -323,7 +346,13 @@ pub(crate) fn undecided() -> Verdict {
             reason: "no acquire was granted before".into(),
         }],
         leader_changes: vec![],
-        latency: Latency { acquire: phases.clone(), release: phases },
+        latency: Latency {
+            acquire: phases.clone(),
+            acquire_intended: None,
+            acquire_by_fault: vec![],
+            acquire_by_client: vec![],
+            release: phases,
+        },
         longest_gap_ms: None,
         ..held()
     }

@@ -1,24 +1,66 @@
-//! `locktest check`: the analysis and the reports of a run that is over, without a cluster.
+//! `locktest check`: a run's verdict once more, or whether any history is linearizable.
+
+mod decisions;
+mod run;
+mod source;
+mod stream;
+
+use std::time::Instant;
 
 use anyhow::Context;
+use locktest_checker::Specification;
+use locktest_formats::{Contents, FormatError, Options, read};
+use locktest_reports::{CheckOutcome, CheckReport, render_check};
 
 use crate::cli::CheckArgs;
 use crate::exit::{Exit, Failure};
-use crate::run::conclude;
 use crate::terminal::Terminal;
+use source::{Place, Source};
 
-/// Judges a run directory again and renews its reports.
+/// Judges what the path names.
 pub fn check(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let run_dir = super::open_run_dir(&args.run_dir)?;
-    let history =
-        run_dir.read_history().context("cannot read the history").map_err(Failure::usage)?;
-    for damage in &history.damage {
-        terminal.warning(format_args!("part of the history is lost: {damage}"));
+    let begun = Instant::now();
+    let source = Source::find(&args.path, args.format)?;
+    if args.model.is_none()
+        && let Place::RunDir(run_dir) = &source.place
+    {
+        return run::judge_run_dir(args, run_dir, terminal);
     }
-    let (verdict, problem) = conclude(&run_dir, &history, args.json, terminal)?;
-    if let Some(problem) = problem {
-        // A run directory that cannot be written to can be judged all the same.
-        terminal.warning(problem);
+    if !args.verify && !args.lenient {
+        let specification = args.model.unwrap_or(Specification::OwnerMutex);
+        if let Some(report) = stream::check(&source, specification, begun)? {
+            return conclude(args, &report, terminal);
+        }
     }
-    Ok(Exit::of_verdict(&verdict, args.fail_on.is_some()))
+    let options = Options { lenient: args.lenient, specification: args.model };
+    let contents =
+        read(source.format, source.open()?, &options).map_err(|e| unreadable(&source, e))?;
+    if let (None, Contents::Run(history)) = (args.model, &contents) {
+        return run::judge(args, history, terminal);
+    }
+    let loaded = contents.operations(&options).map_err(|e| unreadable(&source, e))?;
+    let report = decisions::decide(args, &source, &loaded, begun)?;
+    conclude(args, &report, terminal)
+}
+
+fn conclude(args: &CheckArgs, report: &CheckReport, terminal: &Terminal) -> Result<Exit, Failure> {
+    let text = if args.json { report.to_json() } else { render_check(report, terminal.style()) };
+    terminal.print(&text).context("cannot print the verdict").map_err(Failure::set_up)?;
+    Ok(match report.outcome {
+        CheckOutcome::Held => Exit::Ok,
+        CheckOutcome::Violated => Exit::Violation,
+        CheckOutcome::Undecided => Exit::Inconclusive,
+    })
+}
+
+fn unreadable(source: &Source, error: FormatError) -> Failure {
+    let hint = match &error {
+        FormatError::At { .. } => "; --lenient leaves such records out",
+        _ => "",
+    };
+    Failure::usage(anyhow::anyhow!("{}: {error}{hint}", source.name))
+}
+
+fn elapsed_ms(begun: Instant) -> f64 {
+    begun.elapsed().as_secs_f64() * 1e3
 }

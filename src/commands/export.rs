@@ -1,11 +1,12 @@
-//! `locktest export`: a history as JSON lines.
+//! `locktest export`: a history for other tools.
 
 use std::io::{self, BufWriter, Write};
 
 use anyhow::Context;
-use locktest_history::export_json_lines;
+use locktest_formats::{FormatError, write_jepsen_edn};
+use locktest_history::{History, export_json_lines};
 
-use crate::cli::ExportArgs;
+use crate::cli::{ExportArgs, ExportFormat};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
 
@@ -15,7 +16,7 @@ pub fn export(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let history =
         run_dir.read_history().context("cannot read the history").map_err(Failure::usage)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    match export_json_lines(&history, &mut out).and_then(|()| out.flush()) {
+    match write(args.format, &history, &mut out, terminal) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Ok),
         result => result.context("cannot write the history").map_err(Failure::set_up)?,
     }
@@ -23,4 +24,28 @@ pub fn export(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.warning(format_args!("part of the history is lost: {damage}"));
     }
     Ok(Exit::Ok)
+}
+
+fn write(
+    format: ExportFormat,
+    history: &History,
+    out: &mut impl Write,
+    terminal: &Terminal,
+) -> io::Result<()> {
+    match format {
+        ExportFormat::Jsonl => export_json_lines(history, out)?,
+        ExportFormat::JepsenEdn => {
+            let skipped = write_jepsen_edn(history, out).map_err(|error| match error {
+                FormatError::Io(error) => error,
+                error => io::Error::other(error),
+            })?;
+            for what in &skipped.first {
+                terminal.warning(format_args!("left out: {what}"));
+            }
+            if skipped.count > skipped.first.len() as u64 {
+                terminal.warning(format_args!("{} records were left out in all", skipped.count));
+            }
+        }
+    }
+    out.flush()
 }

@@ -9,6 +9,7 @@ pub mod servers;
 mod session;
 mod stop;
 mod target;
+mod watcher;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +21,7 @@ use locktest_lab::{LabDirs, Subnet, down_id};
 use locktest_workloads::clock::RunClock;
 use locktest_workloads::sim::SimBug;
 
-pub use conclude::conclude;
+pub use conclude::{Verdicts, conclude};
 pub use faults::DEADLINE_MARGIN;
 use servers::{BUILT_IN, expected_version, find_servers};
 use session::{Ended, Session};
@@ -61,7 +62,8 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let history =
         run_dir.read_history().context("cannot read the history").map_err(Failure::internal)?;
-    let (verdict, unwritten) = conclude(&run_dir, &history, args.wants_json(), terminal)?;
+    let Verdicts { verdict, unwritten } =
+        conclude(Some(&run_dir), &history, args.wants_json(), terminal)?;
     exit_code(args, ended, unwritten, &verdict, terminal)
 }
 
@@ -117,6 +119,8 @@ async fn supervise(
         subnet,
         own_lab: own_lab.is_some(),
         sim_bug: args.sim_bug.map(|SimBugChoice::DoubleGrant| SimBug::DoubleGrant),
+        stop_on_violation: args.stop_on_violation,
+        fail_on_overrun: args.fail_on.is_some(),
     };
     let stop = session.stop.clone();
     let outcome = tokio::spawn(async move {
@@ -129,7 +133,7 @@ async fn supervise(
     terminal.end_live();
     let problem = match outcome {
         Ok(Ok(ended)) => {
-            return Ok((Ended { interrupted: stop.is_requested(), ..ended }, run_dir));
+            return Ok((Ended { interrupted: stop.is_interrupted(), ..ended }, run_dir));
         }
         Ok(Err(failure)) => failure,
         Err(panic) => {
@@ -137,7 +141,7 @@ async fn supervise(
         }
     };
     let fault_left = clean_up(&id, own_lab.as_deref(), &dirs, terminal).await;
-    let ended = Ended { interrupted: stop.is_requested(), fault_left, problem: Some(problem) };
+    let ended = Ended { interrupted: stop.is_interrupted(), fault_left, problem: Some(problem) };
     Ok((ended, run_dir))
 }
 

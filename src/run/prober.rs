@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use locktest_history::{LeaderView, NodeId, Probe, Record};
 use locktest_workloads::clock::RunClock;
+use locktest_workloads::fleet::Arrival;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -22,14 +23,14 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Starts to probe; every result goes to `history`.
-    pub fn start(target: &Target, clock: RunClock, history: &mpsc::Sender<Record>) -> Prober {
+    /// Starts to probe; every result goes to `arrivals`.
+    pub fn start(target: &Target, clock: RunClock, arrivals: &mpsc::Sender<Arrival>) -> Prober {
         let servers = target.servers();
         let (sender, answered) = watch::channel(vec![None; servers]);
         let mut tasks = JoinSet::new();
         for index in 0..servers {
             let Ok(node) = u16::try_from(index).map(NodeId) else { continue };
-            let (target, history, sender) = (target.clone(), history.clone(), sender.clone());
+            let (target, arrivals, sender) = (target.clone(), arrivals.clone(), sender.clone());
             tasks.spawn(async move {
                 let mut leader = None;
                 let mut tick = tokio::time::interval(PROBE_INTERVAL);
@@ -42,14 +43,14 @@ impl Prober {
                         sender.send_modify(|answered| answered[index] = Some(begin_ns));
                     }
                     let probe = Probe { begin_ns, end_ns: clock.now_ns(), node, error };
-                    if history.send(Record::Probe(probe)).await.is_err() {
+                    if arrivals.send(Record::Probe(probe).into()).await.is_err() {
                         return;
                     }
                     let view = target.leader_view(node).await;
                     if view != leader {
                         leader = view;
                         let view = LeaderView { time_ns: clock.now_ns(), node, leader };
-                        if history.send(Record::Leader(view)).await.is_err() {
+                        if arrivals.send(Record::Leader(view).into()).await.is_err() {
                             return;
                         }
                     }

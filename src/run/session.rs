@@ -27,6 +27,7 @@ use super::recording::Recording;
 use super::servers::Binary;
 use super::stop::Stop;
 use super::target::Target;
+use super::watcher::{Orders, Watcher};
 use crate::commands::{lab_failure, ssh_target};
 use crate::exit::Failure;
 use crate::terminal::Terminal;
@@ -61,6 +62,10 @@ pub struct Session {
     /// Whether the lab is the run's own, to be raised and removed.
     pub own_lab: bool,
     pub sim_bug: Option<SimBug>,
+    /// Whether the run is to end at its first violation.
+    pub stop_on_violation: bool,
+    /// Whether an overrun of a lease counts as one.
+    pub fail_on_overrun: bool,
 }
 
 /// The nemesis and the cluster that it works on.
@@ -218,13 +223,13 @@ impl Session {
         ended: &mut Ended,
     ) -> Result<(), Failure> {
         let history = self.run_dir.begin(&self.run).map_err(Failure::set_up)?;
-        let recording = Recording::start(history);
-        let worked = self.work(target, client, nemesis, &recording).await;
+        let mut recording = Recording::start(history, &self.run.plan);
+        let worked = self.work(target, client, nemesis, &mut recording).await;
         self.terminal.end_live();
         if let Some((nemesis, _cluster)) = nemesis {
             ended.fault_left = fault_left(&nemesis.heal_all_open().await);
         }
-        ended.interrupted = self.stop.is_requested();
+        ended.interrupted = self.stop.is_interrupted();
         // If the disk is full the writer knows why; the others only know that it has ended.
         recording.finish().await.map_err(Failure::set_up)?;
         worked
@@ -235,17 +240,29 @@ impl Session {
         target: &Target,
         client: impl Fn(usize) -> Result<Command>,
         nemesis: Option<Injector<'_>>,
-        recording: &Recording,
+        recording: &mut Recording,
     ) -> Result<(), Failure> {
         self.milestone(recording, Milestone::ClusterReady).await.map_err(Failure::set_up)?;
         self.terminal.step(format_args!("{:>6.2} s  every server answered a write", self.now_s()));
         let prober = Prober::start(target, self.clock, &recording.sender());
         let fleet = self.start_fleet(target, client, recording).map_err(Failure::set_up)?;
+        let watcher = self.watch(recording);
         let result = self.contend(&fleet, &prober, nemesis, recording).await;
+        drop(watcher);
         fleet.stop().await;
         drop(prober);
         result?;
         self.milestone(recording, Milestone::End).await.map_err(Failure::set_up)
+    }
+
+    fn watch(&self, recording: &mut Recording) -> Watcher {
+        let orders = Orders {
+            stop_on_violation: self.stop_on_violation,
+            fail_on_overrun: self.fail_on_overrun,
+        };
+        let (run_dir, stop, terminal) =
+            (self.run_dir.clone(), self.stop.clone(), self.terminal.clone());
+        Watcher::start(orders, recording, run_dir, self.clock, stop, terminal)
     }
 
     /// The workload's time, and the recovery after it.
@@ -294,7 +311,7 @@ impl Session {
                 self.run_dir.logs().display()
             )));
         }
-        if self.stop.is_requested() {
+        if self.stop.is_interrupted() {
             self.terminal.step("interrupted: stopping in order");
             return self
                 .milestone(recording, Milestone::Interrupted)
@@ -302,7 +319,7 @@ impl Session {
                 .map_err(Failure::set_up);
         }
         self.milestone(recording, Milestone::TimeUp).await.map_err(Failure::set_up)?;
-        if nemesis.is_some() {
+        if nemesis.is_some() && !self.stop.is_requested() {
             self.wait_for_recovery(prober, recording).await;
         }
         Ok(())

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::RunClock;
-use crate::protocol::{ClientConfig, ToClient};
+use crate::protocol::{ClientConfig, FromClient, ToClient};
 use crate::resource::ProtectedResources;
 
 /// A client that was asked to stop may take this long to release what it holds.
@@ -36,6 +36,27 @@ pub struct StartError {
     pub error: io::Error,
 }
 
+/// What arrives at the control node. From one client it arrives in time order, but for the
+/// completions of accesses to the protected resource, which the control node stamps itself.
+#[derive(Clone, Debug)]
+pub enum Arrival {
+    /// Something for the history.
+    Record(Record),
+    /// Every event that the client stamped before this instant has arrived.
+    Watermark {
+        /// Who.
+        client: ClientId,
+        /// In nanoseconds of the run's clock.
+        time_ns: u64,
+    },
+}
+
+impl From<Record> for Arrival {
+    fn from(record: Record) -> Arrival {
+        Arrival::Record(record)
+    }
+}
+
 /// The running clients of one run.
 pub struct Fleet {
     clients: Vec<Running>,
@@ -48,12 +69,12 @@ struct Running {
 }
 
 impl Fleet {
-    /// Starts one process for each command; its configuration goes to its standard input. Their
-    /// records go to `history`.
+    /// Starts one process for each command; its configuration goes to its standard input. What
+    /// they say goes to `arrivals`.
     pub fn start(
         clients: impl IntoIterator<Item = (Command, ClientConfig)>,
         clock: RunClock,
-        history: &mpsc::Sender<Record>,
+        arrivals: &mpsc::Sender<Arrival>,
     ) -> Result<Fleet, StartError> {
         let resources = Arc::new(Mutex::new(ProtectedResources::default()));
         let mut fleet = Fleet { clients: Vec::new() };
@@ -76,7 +97,7 @@ impl Fleet {
                 client,
                 clock,
                 resources: resources.clone(),
-                history: history.clone(),
+                arrivals: arrivals.clone(),
                 words: words.downgrade(),
             };
             tokio::spawn(speak(stdin, config, heard));
@@ -131,7 +152,7 @@ struct Serving {
     client: ClientId,
     clock: RunClock,
     resources: Arc<Mutex<ProtectedResources>>,
-    history: mpsc::Sender<Record>,
+    arrivals: mpsc::Sender<Arrival>,
     words: mpsc::WeakUnboundedSender<ToClient>,
 }
 
@@ -139,19 +160,26 @@ impl Serving {
     async fn run(self, mut child: Child, stdout: ChildStdout) {
         let mut lines = BufReader::with_capacity(LONGEST_LINE, stdout).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            // A line that is not an event can only be the torn last one of a killed client.
-            let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
-            let answer = self.serve(&event);
-            if self.history.send(Record::Event(event)).await.is_err() {
+            let (arrival, answer) = match FromClient::parse(&line) {
+                Some(FromClient::Event(event)) => {
+                    let answer = self.serve(&event);
+                    (Record::Event(event).into(), answer)
+                }
+                Some(FromClient::Watermark { time_ns }) => {
+                    (Arrival::Watermark { client: self.client, time_ns }, None)
+                }
+                None => continue,
+            };
+            if self.arrivals.send(arrival).await.is_err() {
                 break;
             }
             if let Some(completion) = answer
-                && self.history.send(Record::Event(completion)).await.is_err()
+                && self.arrivals.send(Record::Event(completion).into()).await.is_err()
             {
                 break;
             }
         }
-        if self.history.is_closed() {
+        if self.arrivals.is_closed() {
             // Nothing that it does is recorded any more. An error means that it has ended already.
             let _ = child.start_kill();
         }
@@ -160,7 +188,7 @@ impl Serving {
             Err(_) => ExitCause::Failed(-1),
         };
         let exit = ClientExit { time_ns: self.clock.now_ns(), client: self.client, cause };
-        let _ = self.history.send(Record::ClientExit(exit)).await;
+        let _ = self.arrivals.send(Record::ClientExit(exit).into()).await;
     }
 
     /// Serves an access to the protected resource; its completion is stamped here, by the owner of

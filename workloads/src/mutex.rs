@@ -3,6 +3,9 @@
 //! Inside the critical section the owner reads both copies of the protected resource, holds, and
 //! writes both. Every choice comes from the client's seed.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::io::Write;
@@ -34,6 +37,9 @@ pub struct MutexClient<'a, R, W> {
     control: &'a Control,
     /// The server that is spoken to; the next one after each failure.
     server: Cell<usize>,
+    /// When it means to begin its next acquire: once its user knows how the last attempt ended. What
+    /// is then left to do at the store is no wish of the user's. Unknown before the first.
+    intended_start_ns: Cell<Option<u64>>,
 }
 
 /// A lock that was granted, and the lease that it rests on.
@@ -99,7 +105,14 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
         control: &'a Control,
     ) -> MutexClient<'a, R, W> {
         let server = recorder.client().0 as usize % plan.nodes.len().max(1);
-        MutexClient { recipe, plan, recorder, control, server: Cell::new(server) }
+        MutexClient {
+            recipe,
+            plan,
+            recorder,
+            control,
+            server: Cell::new(server),
+            intended_start_ns: Cell::new(None),
+        }
     }
 
     /// Runs until the control node says stop, or goes away.
@@ -113,6 +126,8 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
             if !self.attempt(Owner { attempt, key }, hold).await && !self.is_over() {
                 self.rotate();
                 sleep(PAUSE_AFTER_FAILURE).await;
+                let pause_ns = PAUSE_AFTER_FAILURE.as_nanos() as u64;
+                self.intended_start_ns.update(|over_ns| over_ns.map(|ns| ns + pause_ns));
             }
         }
     }
@@ -144,7 +159,9 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
     /// attempt may have left is released.
     pub async fn acquire(&self, owner: Owner) -> Option<Held<R::LeaseId>> {
         let key = &self.plan.key_name(owner.key);
-        let acquire = self.recorder.invoke(owner, Function::Acquire, self.node(), Detail::None);
+        let intended = self.intended_start_ns.take();
+        let detail = intended.map_or(Detail::None, |start_ns| Detail::Intended { start_ns });
+        let acquire = self.recorder.invoke(owner, Function::Acquire, self.node(), detail);
         let give_up = Instant::now() + Duration::from_millis(self.plan.acquire_timeout_ms);
 
         let start_ns = self.recorder.now_ns();
@@ -155,7 +172,8 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
                 // The lock itself was never asked for. A lease that may have been made holds
                 // nothing, and expires.
                 let reason = Detail::NotAsked(format!("no lease: {error}"));
-                self.recorder.complete(acquire, Outcome::Fail, self.node(), reason);
+                let over_ns = self.recorder.complete(acquire, Outcome::Fail, self.node(), reason);
+                self.intended_start_ns.set(Some(over_ns));
                 return None;
             }
         };
@@ -182,7 +200,8 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
             None => CallError::Unknown("gave up waiting: the run is over".into()),
         };
         let (outcome, reason) = outcome_of(&failure);
-        self.recorder.complete(acquire, outcome, self.node(), reason);
+        let over_ns = self.recorder.complete(acquire, outcome, self.node(), reason);
+        self.intended_start_ns.set(Some(over_ns));
         self.release_what_may_be_left(owner, &live).await;
         None
     }
@@ -199,6 +218,7 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
             section.await
         };
         if let HoldEnd::Lost(reason) = end {
+            self.intended_start_ns.set(Some(self.recorder.now_ns()));
             self.recorder.lost(owner, reason);
             self.release_what_may_be_left(owner, live).await;
             return;
@@ -214,7 +234,8 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
         let unlock = self.recipe.unlock(self.server.get(), &live.lease.id, key, grant);
         let result = bounded(self.op_timeout(), unlock).await;
         let failed = result.is_err();
-        self.complete(release, result.map(|()| Detail::None));
+        let over_ns = self.complete(release, result.map(|()| Detail::None));
+        self.intended_start_ns.set(Some(over_ns));
         if failed {
             self.rotate();
             self.release_what_may_be_left(owner, live).await;
@@ -377,14 +398,15 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
         }
     }
 
-    fn complete(&self, open: Open, result: Result<Detail, CallError>) {
+    /// Tells when the operation completed.
+    fn complete(&self, open: Open, result: Result<Detail, CallError>) -> u64 {
         match result {
             Ok(detail) => self.recorder.complete(open, Outcome::Ok, self.node(), detail),
             Err(error) => {
                 let (outcome, reason) = outcome_of(&error);
                 self.recorder.complete(open, outcome, self.node(), reason)
             }
-        };
+        }
     }
 }
 

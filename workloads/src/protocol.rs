@@ -1,10 +1,11 @@
 //! What the control node and a client process say to each other, as JSON lines.
 //!
 //! Control to client, on standard input: one [`ClientConfig`], then [`ToClient`]s.
-//! Client to control, on standard output: [`Event`](locktest_history::Event)s. An invoke of a read
-//! or write of the protected resource is also the request for it.
+//! Client to control, on standard output: [`Event`]s. An invoke of a read or write of the protected
+//! resource is also the request for it. In between, watermarks: a line with nothing but a number of
+//! nanoseconds says that every event of the client before that instant stands above it.
 
-use locktest_history::{ClientId, Plan};
+use locktest_history::{ClientId, Event, Plan};
 use serde::{Deserialize, Serialize};
 
 /// All that a client process needs to know.
@@ -35,4 +36,27 @@ pub(crate) enum ToClient {
     },
     /// Release what is held and end.
     Stop,
+}
+
+/// What a client says to the control node.
+#[derive(Clone, Debug)]
+pub(crate) enum FromClient {
+    /// An end of one of its operations.
+    Event(Event),
+    /// Every event before this instant has been sent.
+    Watermark {
+        /// In nanoseconds of the run's clock.
+        time_ns: u64,
+    },
+}
+
+impl FromClient {
+    /// One line; `None` for the torn last one of a killed client. A torn watermark is a smaller
+    /// number, and as true as the whole.
+    pub(crate) fn parse(line: &str) -> Option<FromClient> {
+        match line.parse() {
+            Ok(time_ns) => Some(FromClient::Watermark { time_ns }),
+            Err(_) => serde_json::from_str(line).ok().map(FromClient::Event),
+        }
+    }
 }

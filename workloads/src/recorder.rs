@@ -3,15 +3,25 @@
 //!
 //! Each write wakes the control node, which costs the client more than all else that it does here.
 //! So an event that announces nothing goes out together with the next invoke if that comes at once.
+//!
+//! A client that has nothing to record says so, in a watermark: the control node judges the run
+//! while it goes on, and has to know how far it knows each client.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::pin::pin;
+use std::time::Duration;
 
 use locktest_history::{ClientId, Detail, Event, Function, KeyId, NodeId, Outcome, Phase};
 
+use tokio::time::sleep;
+
 use crate::clock::RunClock;
+
+/// A client that has recorded nothing for this long says so.
+const WATERMARK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Streams a client's events to the control node.
 pub struct Recorder<W> {
@@ -19,6 +29,8 @@ pub struct Recorder<W> {
     clock: RunClock,
     lines: RefCell<Lines<W>>,
     next_op: Cell<u64>,
+    /// The latest instant that the control node will know of.
+    told_ns: Cell<u64>,
     closed: Cell<bool>,
 }
 
@@ -56,6 +68,7 @@ impl<W: Write> Recorder<W> {
             clock,
             lines: RefCell::new(Lines { waiting: Vec::new(), out }),
             next_op: Cell::new(1),
+            told_ns: Cell::new(0),
             closed: Cell::new(false),
         }
     }
@@ -76,12 +89,33 @@ impl<W: Write> Recorder<W> {
     /// Drives the client; whatever it recorded is written out whenever it waits, and at its end.
     pub async fn attend<T>(&self, client: impl Future<Output = T>) -> T {
         let mut client = pin!(client);
-        poll_fn(|context| {
+        let client = poll_fn(|context| {
             let poll = client.as_mut().poll(context);
             self.flush();
             poll
-        })
-        .await
+        });
+        tokio::select! {
+            biased;
+            result = client => result,
+            never = self.tell_of_silence() => match never {},
+        }
+    }
+
+    /// Sends a watermark whenever nothing else was recorded for a while: every event of this client
+    /// up to now has been sent.
+    async fn tell_of_silence(&self) -> Infallible {
+        loop {
+            let silence = Duration::from_nanos(self.now_ns().saturating_sub(self.told_ns.get()));
+            if let Some(rest) = WATERMARK_INTERVAL.checked_sub(silence).filter(|t| !t.is_zero()) {
+                sleep(rest).await;
+                continue;
+            }
+            let now_ns = self.now_ns();
+            self.told_ns.set(now_ns);
+            // Writing to memory cannot fail.
+            let _ = writeln!(self.lines.borrow_mut().waiting, "{now_ns}");
+            self.flush();
+        }
     }
 
     /// Records that an operation begins now. The caller sends its request after this returns.
@@ -142,6 +176,7 @@ impl<W: Write> Recorder<W> {
             phase,
             detail,
         };
+        self.told_ns.set(time_ns);
         let mut lines = self.lines.borrow_mut();
         match serde_json::to_writer(&mut lines.waiting, &event) {
             Ok(()) => lines.waiting.push(b'\n'),
@@ -235,6 +270,24 @@ mod tests {
         };
         recorder.attend(client).await;
         assert_eq!(sent.phases(), [[Phase::Invoke], [Phase::Info], [Phase::Ok]]);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_records_nothing_says_how_far_it_is_known() {
+        let (recorder, sent) = recorder();
+        let client = async {
+            let open = begin(&recorder);
+            while sent.0.borrow().len() < 3 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            recorder.complete(open, Outcome::Ok, None, Detail::None)
+        };
+        let completed_ns = recorder.attend(client).await;
+        let sent = sent.0.borrow();
+        let marks: Vec<u64> =
+            sent[1..3].iter().map(|line| line.trim().parse().expect("a time")).collect();
+        let invoked_ns = serde_json::from_str::<Event>(&sent[0]).expect("an event").time_ns;
+        assert!(invoked_ns < marks[0] && marks[0] < marks[1] && marks[1] <= completed_ns);
     }
 
     #[test]

@@ -151,7 +151,8 @@ impl Story {
             renew_ms += LEASE_TTL_MS / 3;
         }
         let acquired = lease(lease_start_ms);
-        operation(Function::Acquire, asked_ms, granted_ms, Detail::None, acquired);
+        let intended = Detail::Intended { start_ns: asked_ms * MS - MS / 2 };
+        operation(Function::Acquire, asked_ms, granted_ms, intended, acquired);
         let token = Some(Token { major: hold + 1, minor: 0 });
         let entry = Detail::Entry { ours: true, token, at_revision: None };
         operation(Function::Validate, granted_ms, granted_ms + 1, Detail::None, entry);

@@ -34,6 +34,11 @@ impl Fault<'_> {
         std::iter::once((self.begun.begin_ns, self.begun.in_force_ns)).chain(undone)
     }
 
+    /// From its end until its servers had recovered, or for ever.
+    pub(crate) fn recovery(&self, servers: &Servers) -> (u64, u64) {
+        (self.end_ns, recovered_ns(self, servers).unwrap_or(u64::MAX))
+    }
+
     /// Such as `n1 n2 | n3 n4 n5`.
     fn description(&self, observed: &Observed) -> String {
         let sides = self.begun.sides.iter().map(|side| observed.node_names(side).join(" "));
@@ -81,9 +86,7 @@ impl<'h> Faults<'h> {
 
     /// When faults had ended and their servers had not recovered.
     pub(crate) fn recovering(&self, servers: &Servers) -> Spans {
-        let recovery =
-            |fault: &Fault| (fault.end_ns, recovered_ns(fault, servers).unwrap_or(u64::MAX));
-        Spans::union(self.0.iter().map(recovery).collect())
+        Spans::union(self.0.iter().map(|fault| fault.recovery(servers)).collect())
     }
 
     pub(crate) fn summaries(

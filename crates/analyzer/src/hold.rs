@@ -4,7 +4,7 @@ use locktest_history::{ClientId, History, KeyId, NodeId, Plan, Token};
 
 use crate::evidence::{Missing, missing_entry};
 use crate::observed::Observed;
-use crate::operation::{Attempt, Owner};
+use crate::operation::{Attempt, Owner, Promise};
 
 /// One granted acquire, seen both ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,19 @@ pub(crate) struct Promised {
     pub(crate) end_ns: u64,
     /// When the reply that promises it had arrived.
     pub(crate) known_ns: u64,
+}
+
+impl Promised {
+    /// The part of a promise that lies within a hold: from its grant to its end, as far as either
+    /// is known. `None` if the promise says nothing of the hold.
+    pub(crate) fn of(promise: &Promise, ok_ns: u64, limit_ns: u64) -> Option<Promised> {
+        let begin_ns = promise.begin_ns.max(ok_ns);
+        let end_ns = promise.end_ns.min(limit_ns);
+        // A hold that is released in the instant of its grant is still a hold.
+        let instant = begin_ns == ok_ns && limit_ns == ok_ns && promise.end_ns > ok_ns;
+        let any = begin_ns < end_ns || instant;
+        any.then_some(Promised { begin_ns, end_ns, known_ns: promise.known_ns })
+    }
 }
 
 /// A hold with what the verdict needs beyond it.
@@ -105,14 +118,7 @@ fn tenure<'a, 'h>(attempt: &'a Attempt<'h>, plan: &Plan) -> Option<Tenure<'a, 'h
     // had run out at L, the service was free to drop the lease in between, and the contract has a
     // gap there: what nobody promised is never held against the service.
     let promises = attempt.promises(plan);
-    let promised = promises.iter().filter_map(|promise| {
-        let begin_ns = promise.begin_ns.max(ok_ns);
-        let end_ns = promise.end_ns.min(limit_ns);
-        // A hold that is released in the instant of its grant is still a hold.
-        let instant = begin_ns == ok_ns && limit_ns == ok_ns && promise.end_ns > ok_ns;
-        let any = begin_ns < end_ns || instant;
-        any.then_some(Promised { begin_ns, end_ns, known_ns: promise.known_ns })
-    });
+    let promised = promises.iter().filter_map(|promise| Promised::of(promise, ok_ns, limit_ns));
     let contract = promised.collect();
     let last = promises.iter().filter(|promise| promise.begin_ns <= limit_ns);
     let last = last.max_by_key(|promise| promise.end_ns);

@@ -1,77 +1,157 @@
-//! Latency by phase, and the longest wait.
+//! Latency by phase, by fault and by client, and the longest wait.
+
+mod samples;
 
 use std::collections::BTreeMap;
 
-use locktest_history::KeyId;
+use locktest_history::{ClientId, KeyId};
 
-use crate::faults::Faults;
+use crate::faults::{Fault, Faults};
 use crate::hold::Tenure;
+use crate::latency::samples::Samples;
 use crate::observed::Observed;
-use crate::operation::Operation;
+use crate::operation::Attempt;
 use crate::servers::Servers;
-use crate::time::{Spans, ns_to_ms};
-use crate::verdict::{Latency, Percentiles, Phases};
+use crate::time::Spans;
+use crate::verdict::{ClientLatency, FaultLatency, Latency, Phases};
 
 /// Latency of the ok acquires and releases.
 pub(crate) fn latency(observed: &Observed, faults: &Faults, servers: &Servers) -> Latency {
-    let (in_force, recovering) = (faults.in_force(), faults.recovering(servers));
-    let phases = |operations: &mut dyn Iterator<Item = &Operation>| {
-        let (mut quiet, mut fault, mut recovery) = (Vec::new(), Vec::new(), Vec::new());
-        for operation in operations {
-            let (invoke_ns, Some(ok_ns)) = (operation.invoke_ns(), operation.ok_ns()) else {
-                continue;
-            };
-            let samples = if in_force.contains(invoke_ns) {
+    // The events lie far apart in memory, so each is visited once.
+    let acquires: Vec<Acquire> = observed.attempts.iter().map(Acquire::new).collect();
+    let spans = FaultSpans { in_force: faults.in_force(), recovering: faults.recovering(servers) };
+    let releases = observed.attempts.iter().flat_map(|attempt| &attempt.releases);
+    let says_when = acquires.iter().any(|acquire| acquire.intended_ns.is_some());
+    Latency {
+        acquire: spans.phases(acquires.iter().filter_map(Acquire::wait)),
+        acquire_intended: says_when
+            .then(|| spans.phases(acquires.iter().filter_map(Acquire::intended_wait))),
+        acquire_by_fault: by_fault(&acquires, faults, servers, &spans.in_force),
+        acquire_by_client: by_client(&acquires),
+        release: spans.phases(releases.filter_map(|release| {
+            Some(Wait { begin_ns: release.invoke_ns(), end_ns: release.ok_ns()? })
+        })),
+    }
+}
+
+/// What latency knows of an acquire.
+struct Acquire {
+    client: ClientId,
+    intended_ns: Option<u64>,
+    invoke_ns: u64,
+    ok_ns: Option<u64>,
+}
+
+/// From when until when an ok operation was waited for.
+struct Wait {
+    begin_ns: u64,
+    end_ns: u64,
+}
+
+impl Acquire {
+    fn new(attempt: &Attempt) -> Acquire {
+        let acquire = &attempt.acquire;
+        Acquire {
+            client: attempt.client(),
+            intended_ns: acquire.intended_ns(),
+            invoke_ns: acquire.invoke_ns(),
+            ok_ns: acquire.ok_ns(),
+        }
+    }
+
+    fn wait(&self) -> Option<Wait> {
+        Some(Wait { begin_ns: self.invoke_ns, end_ns: self.ok_ns? })
+    }
+
+    /// A client's first acquire was meant to begin when it did.
+    fn intended_wait(&self) -> Option<Wait> {
+        let begin_ns = self.intended_ns.unwrap_or(self.invoke_ns);
+        Some(Wait { begin_ns, end_ns: self.ok_ns? })
+    }
+}
+
+impl Wait {
+    fn length_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.begin_ns)
+    }
+}
+
+/// When faults were in force, and when their servers had not recovered from them.
+struct FaultSpans {
+    in_force: Spans,
+    recovering: Spans,
+}
+
+impl FaultSpans {
+    fn phases(&self, waits: impl Iterator<Item = Wait>) -> Phases {
+        let (mut quiet, mut fault, mut recovery) =
+            (Samples::default(), Samples::default(), Samples::default());
+        for wait in waits {
+            let samples = if self.in_force.contains(wait.begin_ns) {
                 &mut fault
-            } else if recovering.contains(invoke_ns) {
+            } else if self.recovering.contains(wait.begin_ns) {
                 &mut recovery
             } else {
                 &mut quiet
             };
-            samples.push(ok_ns.saturating_sub(invoke_ns));
+            samples.add(wait.length_ns());
         }
         Phases {
-            quiet: percentiles(quiet),
-            fault: percentiles(fault),
-            recovery: percentiles(recovery),
+            quiet: quiet.percentiles(),
+            fault: fault.percentiles(),
+            recovery: recovery.percentiles(),
         }
-    };
-    Latency {
-        acquire: phases(&mut observed.attempts.iter().map(|attempt| &attempt.acquire)),
-        release: phases(&mut observed.attempts.iter().flat_map(|attempt| &attempt.releases)),
     }
 }
 
-/// A percentile rests on too few samples if fewer than this many lie beyond it.
-const ENOUGH_BEYOND: usize = 10;
-
-/// Exact nearest-rank percentiles: the smallest sample that at least p of all do not exceed.
-fn percentiles(mut samples_ns: Vec<u64>) -> Percentiles {
-    samples_ns.sort_unstable();
-    let n = samples_ns.len();
-    let (Some(min), Some(max)) = (samples_ns.first(), samples_ns.last()) else {
-        return Percentiles::default();
+/// `acquires` are in order of their invokes.
+fn by_fault(
+    acquires: &[Acquire],
+    faults: &Faults,
+    servers: &Servers,
+    in_force: &Spans,
+) -> Vec<FaultLatency> {
+    let invoked_within = |(begin_ns, end_ns): (u64, u64)| {
+        let from = acquires.partition_point(|acquire| acquire.invoke_ns < begin_ns);
+        let invoked = acquires[from..].iter();
+        invoked.take_while(move |acquire| acquire.invoke_ns < end_ns).filter_map(Acquire::wait)
     };
-    let sum_ns: u128 = samples_ns.iter().map(|sample| u128::from(*sample)).sum();
-    let mut low_n = Vec::new();
-    let mut percentile = |name: &str, per_mille: usize| {
-        let rank = (n * per_mille).div_ceil(1000);
-        if n - rank < ENOUGH_BEYOND {
-            low_n.push(name.to_owned());
+    // It ends where the next fault begins, even if that is before its servers had recovered.
+    let recovery_of = |fault: &Fault| {
+        let (begin_ns, end_ns) = fault.recovery(servers);
+        (begin_ns, in_force.first_inside(begin_ns, end_ns).unwrap_or(end_ns))
+    };
+    let of_fault = |fault: &Fault| {
+        let mut during = Samples::default();
+        for wait in invoked_within((fault.begun.begin_ns, fault.end_ns)) {
+            during.add(wait.length_ns());
         }
-        Some(ns_to_ms(samples_ns[rank - 1]))
+        let mut recovery = Samples::default();
+        for wait in invoked_within(recovery_of(fault)) {
+            recovery.add(wait.length_ns());
+        }
+        FaultLatency {
+            fault: fault.begun.id,
+            in_force: during.percentiles(),
+            recovery: recovery.percentiles(),
+        }
     };
-    Percentiles {
-        n: n as u64,
-        avg_ms: Some(sum_ns as f64 / n as f64 / 1e6),
-        median_ms: percentile("median_ms", 500),
-        min_ms: Some(ns_to_ms(*min)),
-        max_ms: Some(ns_to_ms(*max)),
-        p90_ms: percentile("p90_ms", 900),
-        p99_ms: percentile("p99_ms", 990),
-        p999_ms: percentile("p999_ms", 999),
-        low_n,
+    faults.iter().map(of_fault).collect()
+}
+
+fn by_client(acquires: &[Acquire]) -> Vec<ClientLatency> {
+    let mut samples_of: BTreeMap<ClientId, Samples> = BTreeMap::new();
+    for acquire in acquires {
+        let samples = samples_of.entry(acquire.client).or_default();
+        if let Some(wait) = acquire.wait() {
+            samples.add(wait.length_ns());
+        }
     }
+    let of_client = |(client, samples): (ClientId, Samples)| ClientLatency {
+        client: client.to_string(),
+        whole_run: samples.percentiles(),
+    };
+    samples_of.into_iter().map(of_client).collect()
 }
 
 /// The longest that somebody waited for a key while nobody was granted it.
@@ -100,30 +180,4 @@ pub(crate) fn longest_gap_ns(observed: &Observed, tenures: &[Tenure]) -> Option<
         Spans::union(waits).iter().map(gap).max()
     };
     waits_of.into_iter().filter_map(gap_of).max()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_samples_by_nearest_rank() {
-        let samples = |n: u64| percentiles((1..=n).rev().map(|ms| ms * 1_000_000).collect());
-        let hundred = samples(100);
-        assert_eq!(hundred.n, 100);
-        assert_eq!(hundred.avg_ms, Some(50.5));
-        assert_eq!((hundred.min_ms, hundred.max_ms), (Some(1.0), Some(100.0)));
-        assert_eq!((hundred.median_ms, hundred.p90_ms), (Some(50.0), Some(90.0)));
-        assert_eq!((hundred.p99_ms, hundred.p999_ms), (Some(99.0), Some(100.0)));
-        assert_eq!(hundred.low_n, ["p99_ms", "p999_ms"]);
-        assert_eq!(samples(99).low_n, ["p90_ms", "p99_ms", "p999_ms"]);
-        assert_eq!(samples(1).p90_ms, Some(1.0));
-        assert_eq!(samples(3).median_ms, Some(2.0));
-        assert!(samples(10_000).low_n.is_empty());
-    }
-
-    #[test]
-    fn no_sample_has_no_percentile() {
-        assert_eq!(percentiles(Vec::new()), Percentiles::default());
-    }
 }

@@ -21,16 +21,20 @@ mod operation;
 mod outcome;
 mod overlap;
 mod possession;
+mod promised;
 mod resource;
 mod servers;
 mod time;
 mod tokens;
 mod verdict;
+mod watch;
 
 use locktest_history::History;
 
 pub use hold::{Hold, holds};
+pub use promised::promised;
 pub use verdict::*;
+pub use watch::{Alarm, Heard, Watch};
 
 use crate::faults::Faults;
 use crate::findings::Findings;
@@ -40,41 +44,50 @@ use crate::servers::Servers;
 
 /// Decides a history.
 pub fn analyze(history: &History) -> Verdict {
-    let observed = Observed::new(history);
-    let faults = Faults::new(&observed);
-    let servers = Servers::new(&observed, &faults);
-    let tenures = hold::tenures(&observed);
+    verdict_of(history, &Observed::new(history))
+}
+
+/// Decides what is known of a run that goes on. Whatever it calls a violation is one, whatever else
+/// happens; what it calls held may still be violated.
+pub fn analyze_so_far(history: &History, heard: &Heard) -> Verdict {
+    verdict_of(history, &Observed::so_far(history, heard))
+}
+
+fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
+    let faults = Faults::new(observed);
+    let servers = Servers::new(observed, &faults);
+    let tenures = hold::tenures(observed);
     let by_key = overlap::by_key(&tenures);
-    let leader_changes = faults::leader_changes(&observed);
+    let leader_changes = faults::leader_changes(observed);
     let restarts = liveness::restarts(&faults, &leader_changes);
-    let unsettled = liveness::unsettled(&observed, &faults, &servers, &leader_changes);
-    let possessions = possession::possessions(&observed, &servers, &unsettled);
+    let unsettled = liveness::unsettled(observed, &faults, &servers, &leader_changes);
+    let possessions = possession::possessions(observed, &servers, &unsettled);
 
-    let mut findings = Findings::new(&observed, &faults);
-    overlap::overlaps(&observed, &by_key, &mut findings);
-    evidence::stale_grants(&observed, &tenures, &mut findings);
-    evidence::early_expiries(&observed, &tenures, &mut findings);
-    let tokens = tokens::monotone(&observed, &by_key, &mut findings);
-    let resource = resource::lost_updates(&observed, &tenures, &mut findings);
-    let liveness = liveness::deadlocks(&observed, &servers, &restarts, &possessions, &mut findings);
-    availability::outages(&observed, &servers, &restarts, &tenures, &mut findings);
+    let mut findings = Findings::new(observed, &faults);
+    overlap::overlaps(observed, &by_key, &mut findings);
+    evidence::stale_grants(observed, &tenures, &mut findings);
+    evidence::early_expiries(observed, &tenures, &mut findings);
+    let tokens = tokens::monotone(observed, &by_key, &mut findings);
+    let resource = resource::lost_updates(observed, &tenures, &mut findings);
+    let liveness = liveness::deadlocks(observed, &servers, &restarts, &possessions, &mut findings);
+    availability::outages(observed, &servers, &restarts, &tenures, &mut findings);
 
-    let longest_gap_ns = latency::longest_gap_ns(&observed, &tenures);
+    let longest_gap_ns = latency::longest_gap_ns(observed, &tenures);
     let evidence = Evidence {
-        observed: &observed,
+        observed,
         faults: &faults,
         findings: &findings,
         counts: Counts {
             contended: overlap::contended(&by_key),
-            spurious_denials: possession::spurious_denials(&observed, &possessions),
+            spurious_denials: possession::spurious_denials(observed, &possessions),
             fenced_rejections: resource.rejections,
-            ..outcome::counts(&observed)
+            ..outcome::counts(observed)
         },
         tokens,
         resource,
         liveness,
         longest_gap_ns: longest_gap_ns.unwrap_or(0),
-        granted_under_faults: outcome::granted_under_faults(&observed, &faults, &tenures),
+        granted_under_faults: outcome::granted_under_faults(observed, &faults, &tenures),
     };
     let properties = evidence.properties();
     let outcome = evidence.run(&properties);
@@ -95,10 +108,10 @@ pub fn analyze(history: &History) -> Verdict {
         not_tested: evidence.not_tested(&properties, leader_changes.len()),
         properties,
         counts: evidence.counts,
-        faults: faults.summaries(&observed, &servers, &tenures),
-        faults_skipped: faults::skipped(&observed),
+        faults: faults.summaries(observed, &servers, &tenures),
+        faults_skipped: faults::skipped(observed),
         leader_changes,
-        latency: latency::latency(&observed, &faults, &servers),
+        latency: latency::latency(observed, &faults, &servers),
         longest_gap_ms: longest_gap_ns.map(time::ns_to_ms),
         violation_counts: findings.counts().clone(),
         violations: findings.into_shown(),

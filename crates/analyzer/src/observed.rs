@@ -11,6 +11,7 @@ use crate::hold::Tenure;
 use crate::operation::{Attempt, ClientEnd, Malformed, Operation, Operations};
 use crate::time::seconds;
 use crate::verdict::Involved;
+use crate::watch::Heard;
 
 /// Everything that a history holds, by kind and in time order.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Observed<'h> {
     pub(crate) ready_ns: Option<u64>,
     /// When the clients were told to stop.
     pub(crate) time_up_ns: Option<u64>,
+    /// When a violation had been found and the run was to end at the first.
+    pub(crate) stopped_ns: Option<u64>,
     /// The first client that died before its time. No fault reaches the clients, so something outside
     /// the run did, such as somebody who removed its lab; what else it did to the cluster is unknown.
     disturbed: Option<&'h ClientExit>,
@@ -42,6 +45,12 @@ pub(crate) struct Observed<'h> {
 
 impl<'h> Observed<'h> {
     pub(crate) fn new(history: &'h History) -> Observed<'h> {
+        Observed::so_far(history, &Heard::default())
+    }
+
+    /// What the history of a run that goes on holds, and what is known beyond it: nothing else
+    /// happened as far as each client was heard.
+    pub(crate) fn so_far(history: &'h History, heard: &Heard) -> Observed<'h> {
         let mut observed = Observed {
             plan: &history.run.plan,
             attempts: Vec::new(),
@@ -53,6 +62,7 @@ impl<'h> Observed<'h> {
             faults_skipped: Vec::new(),
             ready_ns: None,
             time_up_ns: None,
+            stopped_ns: None,
             disturbed: None,
             cut_short: false,
             end_ns: 0,
@@ -62,7 +72,11 @@ impl<'h> Observed<'h> {
         let mut clients: HashMap<ClientId, ClientEnd> = HashMap::new();
         let mut deaths: Vec<&ClientExit> = Vec::new();
         let (mut ended, mut interrupted_ns) = (false, None);
+        let cut_ns = heard.cut_ns.unwrap_or(u64::MAX);
         for record in &history.records {
+            if heard.cut_ns.is_some_and(|cut_ns| end_of(record) >= cut_ns) {
+                continue;
+            }
             observed.end_ns = observed.end_ns.max(end_of(record));
             match record {
                 Record::Milestone { time_ns, what } => match what {
@@ -76,6 +90,9 @@ impl<'h> Observed<'h> {
                         interrupted_ns = interrupted_ns.or(Some(*time_ns));
                     }
                     Milestone::End => ended = true,
+                    Milestone::ViolationFound => {
+                        observed.stopped_ns = observed.stopped_ns.or(Some(*time_ns));
+                    }
                 },
                 Record::Event(event) => {
                     events.push(event);
@@ -103,6 +120,13 @@ impl<'h> Observed<'h> {
                     }
                 }
                 Record::FaultSkipped(fault) => observed.faults_skipped.push(fault),
+            }
+        }
+        for (client, heard_ns) in &heard.clients {
+            let unknown = ClientEnd { time_ns: 0, exited: false };
+            let end = clients.entry(*client).or_insert(unknown);
+            if !end.exited {
+                end.time_ns = end.time_ns.max((*heard_ns).min(cut_ns));
             }
         }
         let stops = [observed.time_up_ns, interrupted_ns].into_iter().flatten();

@@ -19,6 +19,14 @@ impl<'h> Operation<'h> {
         self.invoke.time_ns
     }
 
+    /// When it was meant to begin, if its client said so. Never after it began.
+    pub(crate) fn intended_ns(&self) -> Option<u64> {
+        match self.invoke.detail {
+            Detail::Intended { start_ns } => Some(start_ns.min(self.invoke_ns())),
+            _ => None,
+        }
+    }
+
     pub(crate) fn complete_ns(&self) -> Option<u64> {
         self.completion.map(|event| event.time_ns)
     }
@@ -53,21 +61,8 @@ impl<'h> Operation<'h> {
         (self.invoke.client, self.invoke.attempt)
     }
 
-    /// The promise that an ok acquire or renew carries; `None` if it carries none, or one that
-    /// starts after its own reply.
     fn promise(&self, plan: &Plan) -> Option<Promise> {
-        let known_ns = self.ok_ns()?;
-        match self.completion?.detail {
-            Detail::Lease { lease_start_ns, lease_ttl_ms, .. } if lease_start_ns <= known_ns => {
-                Some(Promise {
-                    begin_ns: lease_start_ns,
-                    end_ns: lease_end_ns(lease_start_ns, lease_ttl_ms, plan.clock_drift_ppm),
-                    ttl_ms: lease_ttl_ms,
-                    known_ns,
-                })
-            }
-            _ => None,
-        }
+        Promise::of(self.completion?, plan.clock_drift_ppm)
     }
 }
 
@@ -82,6 +77,27 @@ pub(crate) struct Promise {
     pub(crate) ttl_ms: u64,
     /// When the reply arrived.
     pub(crate) known_ns: u64,
+}
+
+impl Promise {
+    /// What the completion of an acquire or a renew promises; `None` if it is not ok, carries no
+    /// promise, or one that starts after its own reply.
+    pub(crate) fn of(completion: &Event, drift_ppm: u32) -> Option<Promise> {
+        let known_ns = completion.time_ns;
+        match completion {
+            Event {
+                phase: Phase::Ok,
+                detail: Detail::Lease { lease_start_ns, lease_ttl_ms, .. },
+                ..
+            } if *lease_start_ns <= known_ns => Some(Promise {
+                begin_ns: *lease_start_ns,
+                end_ns: lease_end_ns(*lease_start_ns, *lease_ttl_ms, drift_ppm),
+                ttl_ms: *lease_ttl_ms,
+                known_ns,
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// How far the history knows a client.

@@ -344,17 +344,19 @@ impl Evidence<'_, '_, '_> {
                 warnings.push(Warning::FaultNotUndone { fault: fault.begun.id });
             }
         }
-        if self.faults.is_empty() && !self.observed.plan.schedule.is_empty() {
+        // A run that was to end at its first violation needed no more of anything.
+        let stopped = self.observed.stopped_ns.is_some();
+        if self.faults.is_empty() && !self.observed.plan.schedule.is_empty() && !stopped {
             warnings.push(Warning::NoFault);
         }
         let little = contended < ENOUGH_CONTENDED || is_small_share(contended, acquires_ok);
-        if acquires_ok > 0 && little {
+        if acquires_ok > 0 && little && !stopped {
             warnings.push(Warning::LittleContention { contended, acquires_ok });
         }
         // What was under way when the time was up says nothing about the store.
         let unfinished = self.observed.unfinished_acquires();
         let (unknown, acquires) = (acquires_unknown - unfinished, acquires - unfinished);
-        if unknown.saturating_mul(10) > acquires {
+        if unknown.saturating_mul(10) > acquires && !stopped {
             warnings.push(Warning::ManyUnknown { unknown, acquires });
         }
         let overruns = self.count(ViolationClass::LeaseOverrun);
@@ -378,6 +380,15 @@ impl Evidence<'_, '_, '_> {
     /// What the run did not put to the test, a sentence each.
     pub(crate) fn not_tested(&self, properties: &Properties, leader_changes: usize) -> Vec<String> {
         let mut not_tested = Vec::new();
+        if let Some(stopped_ns) = self.observed.stopped_ns {
+            let begun_ns = self.observed.ready_ns.unwrap_or(0);
+            let limit_ns = crate::time::ms_to_ns(self.observed.plan.time_limit_ms);
+            not_tested.push(format!(
+                "the last {} of the run: it was to stop at its first violation, and did at {}",
+                seconds(begun_ns.saturating_add(limit_ns).saturating_sub(stopped_ns)),
+                seconds(stopped_ns)
+            ));
+        }
         let Properties { safety: _, deadlock_free, fault_tolerance, fencing } = properties;
         for (name, property) in [
             ("deadlock-freedom", deadlock_free),

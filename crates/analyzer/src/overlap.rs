@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use locktest_history::KeyId;
 
 use crate::findings::{Finding, Findings};
-use crate::hold::Tenure;
+use crate::hold::{Promised, Tenure};
 use crate::observed::Observed;
 use crate::time::seconds;
 use crate::verdict::ViolationClass;
@@ -27,12 +27,12 @@ pub(crate) fn by_key<'t, 'a, 'h>(tenures: &'t [Tenure<'a, 'h>]) -> ByKey<'t, 'a,
 }
 
 /// Two holds that overlap in a way that is a violation.
-struct Conflict {
+pub(crate) struct Conflict {
     class: ViolationClass,
     /// The first instant of the overlap.
     begin_ns: u64,
     /// The event that shows it.
-    known_ns: u64,
+    pub(crate) known_ns: u64,
 }
 
 /// Whether two intervals share more than an end. An empty interval inside another counts: a hold
@@ -41,16 +41,20 @@ fn overlap((a_begin, a_end): (u64, u64), (b_begin, b_end): (u64, u64)) -> bool {
     a_begin < b_end && b_begin < a_end
 }
 
+/// What the promises to two owners of one key are to each other.
+pub(crate) fn double_grant(a: &Promised, b: &Promised) -> Option<Conflict> {
+    overlap((a.begin_ns, a.end_ns), (b.begin_ns, b.end_ns)).then(|| {
+        let begin_ns = a.begin_ns.max(b.begin_ns);
+        let known_ns = begin_ns.max(a.known_ns).max(b.known_ns);
+        Conflict { class: ViolationClass::DoubleGrant, begin_ns, known_ns }
+    })
+}
+
 /// What two holds of one key are to each other; the most severe class only.
 fn conflict(earlier: &Tenure, later: &Tenure) -> Option<Conflict> {
     let promised = earlier.contract.iter().flat_map(|a| later.contract.iter().map(move |b| (a, b)));
     let double_grant = promised
-        .filter(|(a, b)| overlap((a.begin_ns, a.end_ns), (b.begin_ns, b.end_ns)))
-        .map(|(a, b)| {
-            let begin_ns = a.begin_ns.max(b.begin_ns);
-            let known_ns = begin_ns.max(a.known_ns).max(b.known_ns);
-            Conflict { class: ViolationClass::DoubleGrant, begin_ns, known_ns }
-        })
+        .filter_map(|(a, b)| double_grant(a, b))
         .min_by_key(|conflict| (conflict.known_ns, conflict.begin_ns));
     if double_grant.is_some() {
         return double_grant;

@@ -121,6 +121,7 @@ fn any_detail() -> impl Strategy<Value = Detail> {
     prop_oneof![
         Just(Detail::None),
         Just(Detail::Reason("why".into())),
+        number().prop_map(|start_ns| Detail::Intended { start_ns }),
         (number(), number(), proptest::option::of(number())).prop_map(
             |(lease_start_ns, lease_ttl_ms, revision)| Detail::Lease {
                 lease_start_ns,

@@ -17,6 +17,26 @@ pub enum Decision {
     Undecided(Undecided),
 }
 
+impl Decision {
+    /// Gives the operations other indices.
+    pub(crate) fn renumber(&mut self, index: impl Fn(u32) -> u32) {
+        let renumber = |involved: &mut Involved| {
+            if let Ok(old) = u32::try_from(involved.index) {
+                involved.index = index(old).into();
+            }
+        };
+        match self {
+            Decision::Linearizable(certificate) => {
+                certificate.iter_mut().flatten().for_each(|old| *old = index(*old));
+            }
+            Decision::NotLinearizable(counterexample) => {
+                counterexample.conflict.involved().into_iter().for_each(renumber);
+            }
+            Decision::Undecided(_) => {}
+        }
+    }
+}
+
 /// Why there is no linearization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counterexample {
@@ -84,6 +104,27 @@ pub enum Conflict {
     },
 }
 
+impl Conflict {
+    /// All operations that are named.
+    pub(crate) fn involved(&mut self) -> Vec<&mut Involved> {
+        fn of_hold(hold: &mut Hold) -> impl Iterator<Item = &mut Involved> {
+            [&mut hold.acquire].into_iter().chain(&mut hold.release)
+        }
+        match self {
+            Conflict::Overlap(holds) | Conflict::Leases { chain: holds, .. } => {
+                holds.iter_mut().flat_map(of_hold).collect()
+            }
+            Conflict::UnexplainedDenial { denial, before, after } => {
+                let around = [before, after].into_iter().flatten();
+                [denial].into_iter().chain(around.flat_map(of_hold)).collect()
+            }
+            Conflict::NotHeld(involved) | Conflict::UnexplainedRefusal(involved) => vec![involved],
+            Conflict::Tokens(first, second) => vec![first, second],
+            Conflict::NoOrder { stuck, open } => [stuck].into_iter().chain(open).collect(),
+        }
+    }
+}
+
 /// How far a budget went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undecided {
@@ -102,4 +143,9 @@ pub enum Exhausted {
     Memory,
     /// Another object was found not linearizable first.
     Abandoned,
+    /// The history: operations may be missing from it from here on, which might explain what is
+    /// there.
+    Unread,
+    /// The stream: an assumption of its rule failed, and it cannot be read a second time.
+    Streamed,
 }

@@ -8,14 +8,19 @@
 //! conflict.
 
 mod check;
+pub mod decide;
 mod decision;
 pub mod model;
 mod operation;
+mod search;
 mod specification;
+pub mod stream;
 mod values;
+mod verify;
 
 pub use check::*;
 pub use decision::*;
 pub use operation::*;
 pub use specification::*;
 pub use values::Values;
+pub use verify::{VerifyError, verify};

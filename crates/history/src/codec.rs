@@ -115,6 +115,9 @@ fn push_checked(out: &mut Vec<u8>, payload: &[u8]) {
 pub struct HistoryReader<R> {
     source: R,
     run: Run,
+    decompressor: zstd::bulk::Decompressor<'static>,
+    /// Of the block that is being read, here and below: the buffers are used again.
+    compressed: Vec<u8>,
     block: Vec<u8>,
     position: usize,
     offset: u64,
@@ -142,15 +145,25 @@ impl<R: Read> HistoryReader<R> {
         if found > FORMAT_VERSION {
             return Err(HistoryError::NewerVersion { found });
         }
-        let header = match read_checked(&mut source)? {
-            Checked::Payload(header) => header,
+        let mut header = Vec::new();
+        match read_checked(&mut source, &mut header)? {
+            Checked::Payload => {}
             Checked::End => return Err(HistoryError::Header("it is missing".into())),
             Checked::Damage(what) => return Err(HistoryError::Header(what)),
-        };
+        }
         let offset = 8 + 4 + 8 + header.len() as u64;
         let run = serde_json::from_slice(&header)
             .map_err(|error| HistoryError::Header(error.to_string()))?;
-        Ok(HistoryReader { source, run, block: Vec::new(), position: 0, offset, damage: None })
+        Ok(HistoryReader {
+            source,
+            run,
+            decompressor: zstd::bulk::Decompressor::new()?,
+            compressed: Vec::new(),
+            block: Vec::new(),
+            position: 0,
+            offset,
+            damage: None,
+        })
     }
 
     /// The run that the history is of.
@@ -188,22 +201,25 @@ impl<R: Read> HistoryReader<R> {
 
     fn next_block(&mut self) -> io::Result<bool> {
         let at = self.offset;
-        let compressed = match read_checked(&mut self.source)? {
-            Checked::Payload(payload) => payload,
+        match read_checked(&mut self.source, &mut self.compressed)? {
+            Checked::Payload => {}
             Checked::End => return Ok(false),
             Checked::Damage(what) => {
                 self.damage = Some(format!("the block at byte {at} is damaged: {what}"));
                 return Ok(false);
             }
-        };
-        self.offset += 8 + compressed.len() as u64;
-        match zstd::bulk::decompress(&compressed, MAX_BLOCK_BYTES as usize) {
-            Ok(block) => {
-                self.block = block;
-                self.position = 0;
-                Ok(true)
-            }
+        }
+        self.offset += 8 + self.compressed.len() as u64;
+        self.block.clear();
+        self.position = 0;
+        // The frame says how large its content is, but may lie.
+        let stated = zstd::zstd_safe::get_frame_content_size(&self.compressed).ok().flatten();
+        let capacity = stated.unwrap_or(u64::MAX).min(u64::from(MAX_BLOCK_BYTES));
+        self.block.reserve(capacity as usize);
+        match self.decompressor.decompress_to_buffer(&self.compressed, &mut self.block) {
+            Ok(_) => Ok(true),
             Err(error) => {
+                self.block.clear();
                 self.damage = Some(format!("the block at byte {at} does not decompress: {error}"));
                 Ok(false)
             }
@@ -220,12 +236,13 @@ impl<R: Read> Iterator for HistoryReader<R> {
 }
 
 enum Checked {
-    Payload(Vec<u8>),
+    Payload,
     End,
     Damage(String),
 }
 
-fn read_checked(source: &mut impl Read) -> io::Result<Checked> {
+fn read_checked(source: &mut impl Read, payload: &mut Vec<u8>) -> io::Result<Checked> {
+    payload.clear();
     let mut head = [0; 8];
     match read_up_to(source, &mut head)? {
         0 => return Ok(Checked::End),
@@ -238,15 +255,14 @@ fn read_checked(source: &mut impl Read) -> io::Result<Checked> {
     if length > MAX_BLOCK_BYTES {
         return Ok(Checked::Damage(format!("its length field says {length} bytes")));
     }
-    let mut payload = Vec::new();
-    source.take(u64::from(length)).read_to_end(&mut payload)?;
+    source.take(u64::from(length)).read_to_end(payload)?;
     if payload.len() < length as usize {
         return Ok(Checked::Damage("it is cut short".into()));
     }
-    if crc32fast::hash(&payload) != crc {
+    if crc32fast::hash(payload) != crc {
         return Ok(Checked::Damage("its checksum does not match".into()));
     }
-    Ok(Checked::Payload(payload))
+    Ok(Checked::Payload)
 }
 
 fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
@@ -377,6 +393,18 @@ mod tests {
         let history = read_history(&path).expect("a readable header");
         assert_eq!(history.records[..], written[..history.records.len()]);
         assert!(history.damage[0].contains("checksum"), "{:?}", history.damage);
+    }
+
+    #[test]
+    fn a_block_of_more_than_any_writer_makes_is_damage() {
+        let (_dir, path) = file_of(&records(10), 100);
+        let mut bytes = std::fs::read(&path).expect("read");
+        let large = vec![0; MAX_BLOCK_BYTES as usize + 1];
+        push_checked(&mut bytes, &zstd::bulk::compress(&large, ZSTD_LEVEL).expect("compress"));
+        let mut reader = HistoryReader::new(&bytes[..]).expect("a readable header");
+        assert_eq!(reader.by_ref().count(), 10);
+        assert!(reader.damage().is_some_and(|damage| damage.contains("does not decompress")));
+        assert!(reader.block.capacity() <= MAX_BLOCK_BYTES as usize);
     }
 
     #[test]

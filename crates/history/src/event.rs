@@ -171,6 +171,12 @@ pub enum Detail {
     /// On fail: why the store never judged the request, such as a server that takes no connection
     /// or, on an acquire, a lease that could not be created. Whoever did not ask did not wait.
     NotAsked(String),
+    /// On an acquire's invoke: when the client meant to begin it. What kept the client until the
+    /// invoke is no part of the operation, but its user waited all the same.
+    Intended {
+        /// At most the invoke's own time, in nanoseconds of the run's clock.
+        start_ns: u64,
+    },
 }
 
 /// One end of one operation of one client.
@@ -194,4 +200,34 @@ pub struct Event {
     pub phase: Phase,
     /// The rest.
     pub detail: Detail,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_stored_under_the_number_that_older_histories_know() {
+        let lease = Detail::Lease {
+            lease_start_ns: 0,
+            lease_ttl_ms: 0,
+            revision: None,
+            session_ns: 0,
+            wait_ns: 0,
+        };
+        let access = Detail::Access { resource: Resource::Unfenced, token: None, value: 0 };
+        let details = [
+            Detail::None,
+            lease,
+            Detail::Entry { ours: true, token: None, at_revision: None },
+            access,
+            Detail::Reason(String::new()),
+            Detail::NotAsked(String::new()),
+            Detail::Intended { start_ns: 0 },
+        ];
+        for (number, detail) in (0..).zip(details) {
+            let bytes = postcard::to_stdvec(&detail).expect("a detail can be stored");
+            assert_eq!(bytes[0], number, "{detail:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod codec;
 mod event;
 mod export;
 mod fault;
+mod import;
 mod plan;
 mod record;
 mod run_dir;
@@ -19,6 +20,7 @@ pub use event::{
 };
 pub use export::export_json_lines;
 pub use fault::{FaultBegun, FaultEnded, FaultKind, FaultSkipped, PartitionShape};
+pub use import::{ImportError, import_json_lines};
 pub use plan::{Backend, Bounds, HolderPolicy, Plan, PlannedFault, PlannedPartition, Run};
 pub use record::{ClientExit, ExitCause, LeaderView, Milestone, Probe, Record};
 pub use run_dir::{RunDir, RunDirError, write_atomically};

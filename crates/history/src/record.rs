@@ -45,6 +45,8 @@ pub enum Milestone {
     Interrupted,
     /// The last record of a run that ended in order.
     End,
+    /// A violation was found, and the run was to end at the first; heal and time-up follow.
+    ViolationFound,
 }
 
 /// The end of a client process.

@@ -326,6 +326,7 @@ fn milestones(history: &History) -> Vec<(u64, &'static str)> {
                     Milestone::ClusterReady => "ready",
                     Milestone::TimeUp => "time up",
                     Milestone::Interrupted => "cut short",
+                    Milestone::ViolationFound => "violation found",
                     Milestone::End => return None,
                 };
                 Some((*time_ns, label))

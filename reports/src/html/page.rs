@@ -4,7 +4,7 @@ use locktest_analyzer::{Hold, Verdict, holds};
 use locktest_history::{History, Milestone, Record};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{sections, timeline};
+use super::{latency, sections, timeline};
 use crate::text::{count, seconds, utc, visible};
 use crate::wording::{self, Tone};
 
@@ -52,7 +52,7 @@ pub(crate) fn page(verdict: &Verdict, history: &History, holds: &[Hold]) -> Mark
                         h2 { "Who held when" }
                         (timeline::timeline(verdict, history, holds))
                     }
-                    (sections::latency(verdict))
+                    (latency::latency(verdict))
                     (sections::faults(verdict))
                     (sections::all_violations(verdict))
                     (sections::appendix(verdict, history))

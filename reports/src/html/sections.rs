@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use locktest_analyzer::{FaultSummary, Phases, Verdict, Violation, ViolationClass};
+use locktest_analyzer::{FaultSummary, Verdict, Violation, ViolationClass};
 use locktest_history::{History, HolderPolicy, Resource};
 use maud::{Markup, html};
 
-use super::page::{MAX_SENTENCE, badge, list, sentence_case};
+use super::page::{MAX_SENTENCE, badge, list};
 use super::violation;
-use crate::latency::{self, COLUMNS, LOW_N_NOTE};
 use crate::text::{count, duration, seconds, visible};
 use crate::wording::{self, Tone};
 
@@ -110,50 +109,6 @@ fn all_of_class(verdict: &Verdict, class: ViolationClass, n: u64) -> Markup {
             }
         }
         @if n > shown.len() as u64 { p.note { (n - shown.len() as u64) " more, counted but not shown." } }
-    }
-}
-
-/// The latency tables.
-pub(crate) fn latency(verdict: &Verdict) -> Markup {
-    let acquire = latency::rows(&verdict.latency.acquire);
-    let release = latency::rows(&verdict.latency.release);
-    html! {
-        section {
-            h2 { "Latency" }
-            p.note { "Milliseconds, by the phase in which the operation began. Waiting for another holder is part of an acquire." }
-            (latency_table("acquire", &verdict.latency.acquire))
-            (latency_table("release", &verdict.latency.release))
-            @if latency::has_low_n(&acquire) || latency::has_low_n(&release) {
-                p.note { "* " (LOW_N_NOTE) "." }
-            }
-            @if let Some(gap_ms) = verdict.longest_gap_ms {
-                p { (sentence_case(&wording::longest_gap(gap_ms))) "." }
-            }
-        }
-    }
-}
-
-fn latency_table(title: &str, phases: &Phases) -> Markup {
-    html! {
-        h3 { (title) }
-        div.scroll tabindex="0" {
-            table.numbers {
-                thead { tr {
-                    th { "phase" }
-                    @for column in COLUMNS { th.n { (column) } }
-                } }
-                tbody {
-                    @for row in latency::rows(phases) {
-                        tr {
-                            th scope="row" { (row.phase) }
-                            @for cell in row.cells {
-                                @if cell.low_n { td.n.low { (cell.text) "*" } } @else { td.n { (cell.text) } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
     }
 }
 

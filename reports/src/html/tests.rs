@@ -120,9 +120,35 @@ fn ten_thousand_holds_of_five_hundred_clients_fit_into_two_megabytes() {
             fault
         })
         .collect();
+    let latency = &mut verdict.latency;
+    let by_fault = latency.acquire_by_fault[0].clone();
+    latency.acquire_by_fault = (1..=200)
+        .map(|fault| locktest_analyzer::FaultLatency { fault, ..by_fault.clone() })
+        .collect();
+    let by_client = latency.acquire_by_client[0].clone();
+    latency.acquire_by_client = vec![by_client; 500];
     let html = render(&verdict, &history, &holds);
     assert!(html.len() < 2_000_000, "{} bytes", html.len());
     assert!(html.contains("more clients"));
+    assert!(html.contains("140 more faults in verdict.json"));
+    assert!(html.contains("440 more clients in verdict.json"));
+}
+
+#[test]
+fn latency_is_shown_by_phase_fault_and_client_and_a_number_from_few_samples_is_marked() {
+    let verdict = testing::held();
+    let (history, holds) = testing::run(5, &verdict, 50);
+    let html = render(&verdict, &history, &holds);
+    let row = |name: &str| {
+        let (_, row) = html.split_once(&format!("<th scope=\"row\">{name}</th>")).expect(name);
+        row.split_once("</tr>").expect("a row ends").0
+    };
+    assert!(row("fault 1").starts_with("<td class=\"n\">68</td>"));
+    assert!(row("recovery 1").starts_with("<td class=\"n\">62</td>"));
+    assert!(!html.contains("recovery 2"), "nothing began in it");
+    assert!(row("c5").starts_with("<td class=\"n\">165</td>"));
+    assert!(row("c5").ends_with("<td class=\"n low\">635.5*</td><td class=\"n low\">3100*</td>"));
+    assert!(html.contains("from when its client meant to begin"));
 }
 
 #[test]

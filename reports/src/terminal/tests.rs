@@ -8,7 +8,7 @@ fn render(verdict: &Verdict, width: usize, colour: bool) -> String {
         run_dir: "/home/ops/store/20260801-consul-partition-1".into(),
         report: "/home/ops/store/20260801-consul-partition-1/report.html".into(),
     };
-    render_verdict(verdict, &testing::history(5), &paths, Style { width, colour })
+    render_verdict(verdict, &testing::history(5), Some(&paths), Style { width, colour })
 }
 
 fn snapshot(name: &str, verdict: &Verdict) {
@@ -162,4 +162,12 @@ fn times_that_make_no_sense_do_no_harm() {
     assert!(render(&verdict, 0, false).contains("VIOLATED"));
     verdict.violations.swap(0, 1);
     assert!(render(&verdict, usize::MAX, true).contains("VIOLATED"));
+}
+
+#[test]
+fn the_intended_starts_have_a_table_only_where_the_actual_ones_hide_something() {
+    let mut verdict = testing::held();
+    assert!(render(&verdict, 80, false).contains("intended ms"));
+    verdict.latency.acquire_intended = Some(verdict.latency.acquire.clone());
+    assert!(!render(&verdict, 80, false).contains("intended"));
 }

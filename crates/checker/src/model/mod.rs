@@ -1,9 +1,32 @@
 //! Sequential specifications: what an object would do if it were asked one thing at a time.
 
+mod cas_register;
+mod fenced_mutex;
+mod fenced_resource;
+mod key_value;
+mod lease_mutex;
+mod mutex;
+mod owner_mutex;
+mod prefix_tree;
+mod read_write_lock;
+mod reentrant_mutex;
+mod semaphore;
+
 use std::fmt::Debug;
 use std::hash::Hash;
 
 use crate::operation::{Action, Operation};
+
+pub use cas_register::CasRegister;
+pub use fenced_mutex::FencedMutex;
+pub use fenced_resource::FencedResource;
+pub use key_value::KeyValue;
+pub use lease_mutex::LeaseMutex;
+pub use mutex::Mutex;
+pub use owner_mutex::OwnerMutex;
+pub use read_write_lock::ReadWriteLock;
+pub use reentrant_mutex::ReentrantMutex;
+pub use semaphore::Semaphore;
 
 /// A sequential specification, as the search uses it.
 pub trait Model {
@@ -23,4 +46,76 @@ pub trait Model {
 
     /// Whether the object knows this operation.
     fn knows(&self, action: Action) -> bool;
+
+    /// What tells two operations of one action apart.
+    fn effect_depends_on(&self) -> DependsOn;
+}
+
+/// What the effect of an operation depends on, besides its action and the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DependsOn {
+    /// Nothing else.
+    Action,
+    /// Its process. The object knows processes by their names alone: to swap two names throughout
+    /// a history changes nothing.
+    Process,
+    /// Its process and the times at which it was open.
+    Times,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+    use crate::operation::{NEVER, Outcome};
+
+    /// Asks the model one thing after the other: each line is a process, an action, an outcome, and
+    /// whether it is legal there. What is not legal leaves the state as it was.
+    pub fn check<M: Model>(model: &M, lines: &[(u32, Action, Outcome, bool)]) {
+        let mut state = model.initial();
+        for (position, &(process, action, outcome, legal)) in lines.iter().enumerate() {
+            let invoke = position as u64 * 2;
+            let complete = if outcome == Outcome::Info { NEVER } else { invoke + 1 };
+            let operation = Operation { invoke, complete, action, process, outcome };
+            let next = model.step(&state, &operation);
+            assert_eq!(next.is_some(), legal, "line {position}: {operation:?} in {state:?}");
+            if let Some(next) = next {
+                if model.is_read_only(&operation) {
+                    assert_eq!(next, state, "line {position}: {operation:?} is read-only");
+                }
+                state = next;
+            }
+        }
+    }
+
+    /// What the model knows, and nothing else.
+    pub fn knows_only<M: Model + Debug>(model: &M, known: &[Action]) {
+        use crate::operation::Value;
+        let all = [
+            Action::Acquire(0),
+            Action::TryAcquire(0),
+            Action::Release,
+            Action::Renew,
+            Action::AcquireShared,
+            Action::TryAcquireShared,
+            Action::ReleaseShared,
+            Action::Read(Value::NIL),
+            Action::Write(Value::NIL),
+            Action::Cas { expected: Value::NIL, new: Value::NIL },
+            Action::Get(Value::NIL),
+            Action::Put(Value::NIL),
+            Action::Append(Value::NIL),
+            Action::GuardedRead(0),
+            Action::GuardedWrite(0),
+        ];
+        for action in all {
+            assert_eq!(model.knows(action), known.contains(&action), "{action:?}");
+            if !known.contains(&action) {
+                let operation =
+                    Operation { invoke: 0, complete: 1, action, process: 0, outcome: Outcome::Ok };
+                assert_eq!(model.step(&model.initial(), &operation), None, "{action:?}");
+            }
+        }
+    }
 }

@@ -1,0 +1,229 @@
+//! From searches to the decision for one object.
+
+use super::configuration::Visited;
+use super::explorer::{Explorer, Progress};
+use super::history::{
+    History, Numbered, begun, in_order, is_open_at, is_required, is_told_more_after, prefix,
+};
+use crate::decision::{Conflict, Counterexample, Decision, Involved};
+use crate::model::Model;
+use crate::operation::Operation;
+
+/// The decision for one object in the making: first the whole history is searched, and if it is not
+/// linearizable its prefixes for the shortest that is not, which at last is searched again without
+/// fingerprints.
+pub struct Inquiry<M: Model> {
+    model: M,
+    certificate: bool,
+    visited: fn() -> Visited<M::State>,
+    /// In order of invokes.
+    operations: Vec<Numbered>,
+    /// The stamps at which something completes.
+    completions: Vec<u64>,
+    /// How many of these end prefixes that are known to be linearizable.
+    good: usize,
+    stage: Stage,
+    /// What is searched in this stage; `None` before the first and after the last.
+    explorer: Option<Explorer<M>>,
+}
+
+/// What the search that is under way is for. Numbers are positions in the completions.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Whether there is a linearization.
+    Whole,
+    /// Whether the prefix to `probe` has one; that to `bad` has none. What is probed next, if it
+    /// has, is twice as far from what is known.
+    Narrow { probe: usize, bad: usize },
+    /// Whether the prefix to `bad`, the shortest that has none by the fingerprints, has none.
+    Confirm { bad: usize },
+}
+
+impl<M: Model> Inquiry<M> {
+    /// The inquiry into these operations.
+    pub fn new(model: M, operations: &[Operation], certificate: bool) -> Inquiry<M> {
+        let operations = in_order(operations);
+        let required = operations.iter().filter(|(_, operation)| is_required(operation));
+        let mut completions: Vec<u64> = required.map(|(_, operation)| operation.complete).collect();
+        completions.sort_unstable();
+        completions.dedup();
+        Inquiry {
+            model,
+            certificate,
+            visited: Visited::fingerprints,
+            operations,
+            completions,
+            good: 0,
+            stage: Stage::Whole,
+            explorer: None,
+        }
+    }
+
+    /// Everything up to this stamp is linearizable.
+    pub fn decided_until(&self) -> u64 {
+        match self.completions.get(self.good_so_far()) {
+            Some(stamp) => stamp.saturating_sub(1),
+            None => u64::MAX,
+        }
+    }
+
+    /// What the visited configurations will take after so many more.
+    pub fn memory_bytes(&self, more: u64) -> usize {
+        self.explorer.as_ref().map_or(0, |explorer| explorer.memory_bytes(more))
+    }
+
+    /// Forgets what was visited; the inquiry is over.
+    pub fn free(&mut self) {
+        self.good = self.good_so_far();
+        self.explorer = None;
+    }
+
+    /// Visits so many configurations; the decision if that was enough.
+    pub fn advance(&mut self, steps: u64) -> Option<Decision> {
+        let explorer = self.explorer.get_or_insert_with(|| {
+            let history = History::new(&self.model, self.operations.iter().copied());
+            Explorer::new(&self.model, history, (self.visited)())
+        });
+        let progress = explorer.advance(&self.model, steps);
+        if progress == Progress::Paused {
+            return None;
+        }
+        let found = progress == Progress::Found;
+        match self.stage {
+            Stage::Whole if found => {
+                Some(Decision::Linearizable(self.certificate.then(|| explorer.linearization())))
+            }
+            Stage::Whole => {
+                self.good = self.good_so_far();
+                // The search of the whole history knows how every operation ends; who sees the
+                // prefix alone does not, so it may still be good.
+                let told_more = is_told_more_after(&self.operations, self.completions[self.good]);
+                let bad = if told_more { self.completions.len() - 1 } else { self.good };
+                self.narrow(self.good, bad);
+                None
+            }
+            Stage::Narrow { probe, bad } if found => {
+                let stride = probe + 1 - self.good;
+                self.good = probe + 1;
+                self.narrow(probe + 2 * stride, bad);
+                None
+            }
+            Stage::Narrow { probe, .. } => {
+                self.good = self.good_so_far();
+                self.narrow(self.good, probe);
+                None
+            }
+            Stage::Confirm { .. } if found => {
+                // Two configurations have one fingerprint.
+                self.visited = Visited::exact;
+                (self.stage, self.good, self.explorer) = (Stage::Whole, 0, None);
+                None
+            }
+            Stage::Confirm { bad } => {
+                let stuck = explorer.stuck();
+                Some(Decision::NotLinearizable(self.counterexample(bad, stuck)))
+            }
+        }
+    }
+
+    /// Goes on to the prefix to `probe`, or to the confirmation if nothing is left to probe.
+    fn narrow(&mut self, probe: usize, bad: usize) {
+        let (end, visited): (_, fn() -> _) = if self.good == bad {
+            self.stage = Stage::Confirm { bad };
+            (bad, Visited::exact)
+        } else {
+            let probe = probe.min(bad - 1);
+            self.stage = Stage::Narrow { probe, bad };
+            (probe, self.visited)
+        };
+        let prefix = prefix(&self.operations, self.completions[end]);
+        let history = History::new(&self.model, prefix);
+        self.explorer = Some(Explorer::new(&self.model, history, visited()));
+    }
+
+    /// How many completions are explained by what is known and by the search that is under way.
+    fn good_so_far(&self) -> usize {
+        let stuck = self.explorer.as_ref().and_then(Explorer::stuck);
+        let explained = stuck.map_or(0, |(_, operation)| {
+            self.completions.partition_point(|stamp| *stamp < operation.complete)
+        });
+        self.good.max(explained)
+    }
+
+    fn counterexample(&self, bad: usize, stuck: Option<Numbered>) -> Counterexample {
+        let at = self.completions[bad];
+        let involved = |&(index, operation): &Numbered| Involved { index: index.into(), operation };
+        // The furthest order may have stopped before: what it lacks need not be what breaks it.
+        let completes_then =
+            |(_, operation): &&Numbered| is_required(operation) && operation.complete == at;
+        let stuck = stuck.as_ref().filter(completes_then);
+        let stuck = stuck.or_else(|| self.operations.iter().find(completes_then));
+        let stuck = stuck.map(involved).expect("a bad prefix ends with a completion");
+        let open = begun(&self.operations, at).filter(|numbered| is_open_at(numbered, at));
+        let open = open.map(involved).collect();
+        Counterexample { at, conflict: Conflict::NoOrder { stuck, open } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CasRegister;
+    use crate::operation::{Action, NEVER, Outcome, Value};
+
+    fn operation(invoke: u64, complete: u64, action: Action) -> Operation {
+        let outcome = if complete == NEVER { Outcome::Info } else { Outcome::Ok };
+        Operation { invoke, complete, action, process: invoke as u32, outcome }
+    }
+
+    fn decide(mut inquiry: Inquiry<CasRegister>) -> Decision {
+        loop {
+            if let Some(decision) = inquiry.advance(1) {
+                return decision;
+            }
+        }
+    }
+
+    #[test]
+    fn what_completes_before_its_invoke_has_no_place_in_any_order() {
+        let operations = [
+            operation(5, 6, Action::Write(Value(1))),
+            operation(9, 7, Action::Read(Value(1))),
+            operation(10, 11, Action::Read(Value(2))),
+        ];
+        match decide(Inquiry::new(CasRegister, &operations, true)) {
+            Decision::NotLinearizable(counterexample) => assert_eq!(counterexample.at, 7),
+            decision => panic!("{decision:?}"),
+        }
+    }
+
+    #[test]
+    fn a_collision_of_fingerprints_does_not_make_a_history_bad() {
+        let operations = [
+            operation(0, 10, Action::Write(Value(1))),
+            operation(1, 11, Action::Write(Value(2))),
+            operation(12, 13, Action::Read(Value(1))),
+        ];
+        let mut inquiry = Inquiry::new(CasRegister, &operations, true);
+        inquiry.visited = || Visited::Colliding;
+        assert_eq!(decide(inquiry), Decision::Linearizable(Some(vec![1, 0, 2])));
+    }
+
+    #[test]
+    fn a_collision_of_fingerprints_does_not_move_the_end_of_the_shortest_bad_prefix() {
+        let operations = [
+            operation(0, 10, Action::Write(Value(1))),
+            operation(1, 11, Action::Write(Value(2))),
+            operation(12, 13, Action::Read(Value(1))),
+            operation(14, 15, Action::Read(Value(2))),
+        ];
+        for visited in [|| Visited::Colliding, Visited::fingerprints] {
+            let mut inquiry = Inquiry::new(CasRegister, &operations, true);
+            inquiry.visited = visited;
+            match decide(inquiry) {
+                Decision::NotLinearizable(counterexample) => assert_eq!(counterexample.at, 15),
+                decision => panic!("{decision:?}"),
+            }
+        }
+    }
+}
