@@ -8,6 +8,7 @@ pub type Certificate = Vec<u32>;
 
 /// The answer for one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "an object has one decision")]
 pub enum Decision {
     /// There is an order in which everything makes sense; the certificate, if it was asked for.
     Linearizable(Option<Certificate>),

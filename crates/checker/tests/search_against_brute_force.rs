@@ -81,7 +81,7 @@ impl<M: Model> BruteForce<'_, M> {
             return true;
         }
         let first_complete =
-            required.iter().map(|index| operations[*index].complete).min().unwrap();
+            required.iter().map(|index| operations[*index].complete).min().expect("one is left");
         left.into_iter().any(|index| {
             let operation = &operations[index];
             (operation.outcome == Outcome::Info || constrains(operation))
@@ -166,8 +166,9 @@ fn candidates(
         },
         Specification::FencedResource => {
             let token = rng.random_range(0..4);
-            let action =
-                *[Action::GuardedRead(token), Action::GuardedWrite(token)].choose(rng).unwrap();
+            let action = *[Action::GuardedRead(token), Action::GuardedWrite(token)]
+                .choose(rng)
+                .expect("there are some");
             vec![ok(action), (action, Outcome::Fail)]
         }
         _ => {
@@ -192,7 +193,7 @@ fn candidates(
             if let Specification::LeaseMutex { .. } = specification {
                 kinds.push(vec![ok(Action::Renew)]);
             }
-            kinds.choose(rng).unwrap().clone()
+            kinds.choose(rng).expect("there are some").clone()
         }
     }
 }

@@ -270,11 +270,12 @@ pub(crate) fn beliefs(history: &History, lenient: bool) -> Result<Beliefs, Forma
         let owner = (client, attempt);
         match function {
             Function::Acquire | Function::TryAcquire => {
-                if index_of.insert(owner, found.tenures.len()).is_some() {
+                if index_of.contains_key(&owner) {
                     let what = "it is its attempt's second acquire";
                     contradiction(*number, Problem::malformed(what))?;
                     continue;
                 }
+                index_of.insert(owner, found.tenures.len());
                 let lost = [losses.get(&owner), exits.get(&client)].into_iter().flatten().min();
                 found.tenures.push(Tenure {
                     owner,
@@ -292,6 +293,11 @@ pub(crate) fn beliefs(history: &History, lenient: bool) -> Result<Beliefs, Forma
                     continue;
                 };
                 let tenure = &mut found.tenures[*index];
+                if tenure.key != key {
+                    let what = "it names another key than its acquire";
+                    contradiction(*number, Problem::malformed(what))?;
+                    continue;
+                }
                 if tenure.end.is_none_or(|end| time_ns < end.begin_ns) {
                     tenure.end = Some(End { begin_ns: time_ns, ok_ns: pair.ok_ns() });
                 }

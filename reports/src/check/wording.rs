@@ -190,7 +190,7 @@ impl Wording<'_> {
             Some(release) => {
                 format!("and asked to release it only at {}", self.at(release.operation.invoke))
             }
-            None => "and never released it".to_owned(),
+            None => "and had not released it by then".to_owned(),
         };
         format!(
             "{} was granted the lock at {} {until}, yet {} was granted it at {}",

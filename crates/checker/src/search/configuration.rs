@@ -106,8 +106,11 @@ impl<K: Eq + Hash, H: BuildHasher> Table<K, H> {
                 if sets.iter().any(|set| is_subset(set, infos)) {
                     return false;
                 }
-                sets.retain(|set| !is_subset(infos, set));
+                for set in sets.extract_if(.., |set| is_subset(infos, set)) {
+                    self.heap_bytes -= InfoSets::bytes(&set);
+                }
                 if infos.is_empty() {
+                    self.heap_bytes -= size_of::<InfoSets>();
                     entry.insert(None);
                 } else {
                     self.heap_bytes += InfoSets::bytes(infos);

@@ -3,6 +3,9 @@
 //! The algorithm is that of Wing and Gong (Testing and verifying concurrent objects, 1993) with the
 //! memoisation of Lowe (Testing for linearizability, 2017): operations are put in order one by one,
 //! and a configuration (which of them are in, and the state that they lead to) is visited once.
+//!
+//! A history: what is asked, arranged for speed. A configuration: what was visited. The explorer
+//! goes from one configuration to the next. An inquiry makes a decision out of explorations.
 
 mod configuration;
 mod explorer;

@@ -271,6 +271,33 @@ fn a_contradiction_is_an_error_or_takes_all_certainty_away() {
 }
 
 #[test]
+fn a_release_after_a_second_acquire_belongs_to_the_first() {
+    let text = "10 1.1 1 invoke acquire
+        11 1.1 1 ok acquire
+        12 1.1 2 invoke acquire
+        13 1.1 3 invoke release
+        14 1.1 3 ok release";
+    let lenient = Options { lenient: true, specification: None };
+    let loaded = load_run(&history(text), &lenient).expect("something");
+    assert_eq!(
+        rendered(&loaded),
+        "lock-0:\nc1's attempt 1 acquire 10..11 ok\nc1's attempt 1 release 13..14 ok"
+    );
+}
+
+#[test]
+fn a_release_of_another_key_is_none_of_its_attempt() {
+    let mut history =
+        history("10 1.1 1 invoke acquire\n11 1.1 1 ok acquire\n12 1.1 2 invoke release");
+    if let Record::Event(event) = &mut history.records[2] {
+        event.key = KeyId(1);
+    }
+    let error = load_run(&history, &Options::default()).expect_err("another key");
+    let expected = "event 3 (line 4): it names another key than its acquire";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
 fn a_history_that_stops_is_whole_until_the_first_client_falls_silent() {
     let mut history = history(
         "10 1.1 1 invoke acquire

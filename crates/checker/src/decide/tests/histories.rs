@@ -217,16 +217,21 @@ fn spoil(specification: Specification, operations: &mut Vec<Operation>, rng: &mu
                 _ => operation.complete = operation.invoke,
             }
         }
-        _ if operations.len() < 10 => {
-            let invoke = operations[index].invoke + rng.random_range(0..3);
-            operations.push(Operation {
-                invoke,
-                complete: invoke + rng.random_range(0..6),
-                action: next_action(specification, &[], rng),
-                process: 20,
-                outcome: Outcome::Ok,
-            });
+        _ => {
+            let newcomers =
+                if matches!(specification, Specification::Semaphore { .. }) { 3 } else { 1 };
+            for process in 20..20 + newcomers {
+                if operations.len() < 10 {
+                    let invoke = operations[index].invoke + rng.random_range(0..3);
+                    operations.push(Operation {
+                        invoke,
+                        complete: invoke + rng.random_range(0..6),
+                        action: next_action(specification, &[], rng),
+                        process,
+                        outcome: Outcome::Ok,
+                    });
+                }
+            }
         }
-        _ => {}
     }
 }
