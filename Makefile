@@ -5,12 +5,13 @@
 PACKAGES := openssh-server iptables iproute2 protobuf-compiler libprotobuf-dev
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 
-.PHONY: help demo test lint bench soak build packages clean
+.PHONY: help demo test lint bench fuzz soak build packages clean
 
 help:
 	@echo 'make demo    partition a real Consul cluster for 30 s and judge its locks'
 	@echo 'make test    every check: format, lints, unit tests, tests on the lab'
 	@echo 'make bench   what recording, analysis and set-up cost'
+	@echo 'make fuzz    the long search for a wrong verdict: a million histories of each model'
 	@echo 'make soak    the long runs: every shape on every store, with several seeds'
 
 demo: build
@@ -31,7 +32,16 @@ lint: packages
 bench: packages
 	cargo bench -p locktest-workloads --bench recorded_acquire
 	cargo bench -p locktest-analyzer --bench analysis
+	cargo bench -p locktest-checker --bench locks
+	cargo bench -p locktest-checker --bench search
+	cargo bench -p locktest-checker --bench stream
+	cargo bench -p locktest-formats --bench run_stream
 	$(SUDO) cargo bench -p locktest --bench cluster_ready
+
+# The parsers have targets of their own for cargo-fuzz, which needs a nightly toolchain: see fuzz/.
+fuzz: packages
+	LOCKTEST_FUZZ_HISTORIES=$${LOCKTEST_FUZZ_HISTORIES:-1000000} \
+	  cargo test --release -p locktest-checker --test fuzz -- --nocapture
 
 soak: build
 	$(SUDO) scripts/soak target/release/locktest

@@ -3,7 +3,8 @@
 mod common;
 
 use common::*;
-use locktest_analyzer::{ViolationClass, analyze, holds};
+use locktest_analyzer::{ViolationClass, analyze, holds, promised};
+use locktest_checker::{Checked, Decision, Object, Options, Specification, Values, check, verify};
 use locktest_history::*;
 use proptest::prelude::*;
 
@@ -60,6 +61,24 @@ fn both(a: &Drawn, b: &Drawn, at: impl Fn(&Drawn, f64) -> bool) -> bool {
     (0..100).map(|ms| f64::from(ms) + 0.5).any(|middle| at(a, middle) && at(b, middle))
 }
 
+/// Whether the checker finds an order of all promises, and its verifier agrees.
+fn promises_are_proven(history: &History) -> bool {
+    let (values, objects) = (Values::default(), promised(history));
+    let options =
+        Options { certificate: true, time_is_up: &|| false, memory_limit_bytes: usize::MAX };
+    let decisions = check(Specification::OwnerMutex, &objects, &values, &options);
+    let proven = |(object, checked): (&Object, Checked)| match checked.decision {
+        Decision::Linearizable(Some(order)) => {
+            verify(Specification::OwnerMutex, &object.operations, &values, &order)
+                .expect("a proof");
+            true
+        }
+        Decision::NotLinearizable(_) => false,
+        decision => panic!("{decision:?}"),
+    };
+    objects.iter().zip(decisions).all(proven)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -99,6 +118,7 @@ proptest! {
         }
         let count = |class| verdict.violation_counts.get(&class).copied().unwrap_or(0);
         prop_assert_eq!(count(ViolationClass::DoubleGrant), double_grants);
+        prop_assert_eq!(promises_are_proven(&s.history), double_grants == 0);
         prop_assert_eq!(count(ViolationClass::LeaseOverrun), overruns);
     }
 }
@@ -252,6 +272,7 @@ proptest! {
         s.history.records = records.concat();
         let verdict = analyze(&s.history);
         let holds = holds(&s.history);
+        promised(&s.history);
         prop_assert_eq!(verdict.counts.acquires_ok, holds.len() as u64);
         prop_assert!(holds.iter().all(|hold| hold.invoke_ns <= hold.ok_ns));
         prop_assert!(holds.iter().all(|hold| hold.ok_ns <= hold.belief_end_ns));

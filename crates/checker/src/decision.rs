@@ -41,10 +41,19 @@ impl Decision {
 /// Why there is no linearization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counterexample {
-    /// The stamp of the completion that ends the shortest prefix that is not linearizable.
+    /// The stamp of the completion that ends a prefix that is not linearizable.
     pub at: u64,
+    /// Whether it is known that no shorter prefix is bad.
+    pub shortest: bool,
     /// What is in each other's way.
     pub conflict: Conflict,
+}
+
+impl Counterexample {
+    /// One of which nobody has asked whether a shorter prefix is bad.
+    pub(crate) fn new(at: u64, conflict: Conflict) -> Counterexample {
+        Counterexample { at, shortest: false, conflict }
+    }
 }
 
 /// An operation as a counterexample names it.

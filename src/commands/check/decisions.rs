@@ -3,9 +3,7 @@
 use std::time::Instant;
 
 use anyhow::anyhow;
-use locktest_checker::{
-    Checked, Decision, Exhausted, Outcome, Process, Undecided, check, verify,
-};
+use locktest_checker::{Checked, Decision, Exhausted, Outcome, Process, Undecided, check, verify};
 use locktest_formats::{Loaded, Processes};
 use locktest_reports::{CheckReport, Subject};
 

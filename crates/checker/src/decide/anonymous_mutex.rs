@@ -61,7 +61,7 @@ pub(super) fn decide(prefix: &Prefix<'_>, certificate: bool) -> Result<Decision,
                     }
                     _ => Conflict::NotHeld(prefix.involved(index)),
                 };
-                return Ok(Decision::NotLinearizable(Counterexample { at: complete, conflict }));
+                return Ok(Decision::NotLinearizable(Counterexample::new(complete, conflict)));
             };
             if !is_locked {
                 last_acquire = Some(next);

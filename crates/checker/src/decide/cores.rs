@@ -258,10 +258,7 @@ impl Holds {
         for core in &self.cores[1..] {
             if core.start < longest.end {
                 let holds = [&longest, core].map(|core| prefix.hold(core.acquire, core.release()));
-                return Some(Counterexample {
-                    at: core.start,
-                    conflict: Conflict::Overlap(holds.into()),
-                });
+                return Some(Counterexample::new(core.start, Conflict::Overlap(holds.into())));
             }
             longest = *core;
         }

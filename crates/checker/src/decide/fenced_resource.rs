@@ -64,7 +64,7 @@ pub(super) fn decide(prefix: &Prefix<'_>, certificate: bool) -> Result<Decision,
                 .chain(least_later.map(|later| later.complete))
                 .fold(refusal.complete, u64::max);
             let conflict = Conflict::UnexplainedRefusal(prefix.involved(refusal.index));
-            return Ok(Decision::NotLinearizable(Counterexample { at, conflict }));
+            return Ok(Decision::NotLinearizable(Counterexample::new(at, conflict)));
         }
     };
     let order = certificate.then(|| order(accepted, needed, &refused));

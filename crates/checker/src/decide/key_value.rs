@@ -49,7 +49,7 @@ pub(crate) fn decide(
         .map(|(index, _)| whole.involved(index))
         .collect();
     let conflict = Conflict::NoOrder { stuck: whole.involved(stuck), open };
-    Ok(Decision::NotLinearizable(Counterexample { at, conflict }))
+    Ok(Decision::NotLinearizable(Counterexample { at, shortest: true, conflict }))
 }
 
 /// The texts of a history, of which no written one begins with another.

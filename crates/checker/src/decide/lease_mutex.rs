@@ -85,7 +85,7 @@ pub(super) fn decide(
     }
     if let Some(index) = holds.first_not_held {
         let conflict = Conflict::NotHeld(prefix.involved(index));
-        return holds.reject(Counterexample { at: prefix.get(index).complete, conflict });
+        return holds.reject(Counterexample::new(prefix.get(index).complete, conflict));
     }
     holds.sort(prefix)?;
     let taken = match holds.take_in_turn(prefix) {
@@ -244,7 +244,7 @@ impl Holds {
         } else {
             Conflict::Leases { chain: holds, lease_ns: self.lease_ns }
         };
-        Counterexample { at, conflict }
+        Counterexample::new(at, conflict)
     }
 
     /// Hold after hold: the acquire, the renewals, and the release if it ends it.

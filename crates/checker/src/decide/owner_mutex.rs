@@ -32,7 +32,7 @@ pub(super) fn decide_with(
     if let Some(index) = holds.not_held {
         let at = prefix.get(index).complete;
         let conflict = Conflict::NotHeld(prefix.involved(index));
-        return holds.reject(Counterexample { at, conflict });
+        return holds.reject(Counterexample::new(at, conflict));
     }
     if let Some(counterexample) = holds.sort(prefix) {
         return holds.reject(counterexample);
@@ -80,7 +80,7 @@ fn place_floats(prefix: &Prefix<'_>, holds: &Holds) -> Result<Vec<Placed>, Box<C
                 prefix.hold(acquire, Some(release)),
             ];
             let conflict = Conflict::Overlap(both);
-            return Err(Box::new(Counterexample { at: complete, conflict }));
+            return Err(Box::new(Counterexample::new(complete, conflict)));
         }
         placed.push(Placed { gap, acquire, release });
     }
@@ -236,7 +236,7 @@ impl<'a> Order<'a> {
             before: near.checked_sub(1).map(|before| hold(&cores[before])),
             after: next.map(hold),
         };
-        Counterexample { at, conflict }
+        Counterexample::new(at, conflict)
     }
 }
 

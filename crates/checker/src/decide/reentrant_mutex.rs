@@ -182,7 +182,7 @@ impl Holds {
     fn break_off(&mut self, operation: &Operation, conflict: Conflict) {
         let at = operation.complete;
         if self.broken.as_ref().is_none_or(|broken| at < broken.at) {
-            self.broken = Some(Counterexample { at, conflict });
+            self.broken = Some(Counterexample::new(at, conflict));
         }
     }
 
@@ -211,7 +211,7 @@ impl Holds {
         }
         let both = self.cores.windows(2).find(|pair| pair[1].start < pair[0].end)?;
         let conflict = both.iter().map(|core| prefix.hold(core.acquire, core.release())).collect();
-        Some(Counterexample { at: both[1].start, conflict: Conflict::Overlap(conflict) })
+        Some(Counterexample::new(both[1].start, Conflict::Overlap(conflict)))
     }
 
     /// The denials, each with the hold that explains it.
@@ -264,7 +264,7 @@ impl Holds {
                     after: next.map(hold),
                 };
                 let at = at.min(next_at.max(denied_at));
-                return Err(Box::new(Counterexample { at, conflict }));
+                return Err(Box::new(Counterexample::new(at, conflict)));
             };
             places.push(Place { outermost, index });
         }

@@ -74,10 +74,8 @@ fn too_many(permits: u32, prefix: &Prefix<'_>, holds: &Permits) -> Option<Counte
             let open = holds.cores[..position].iter().filter(|other| other.end > core.start);
             let open: Vec<&Core> = open.chain([core]).collect();
             let hold = |core: &&Core| prefix.hold(core.acquire, core.release());
-            return Some(Counterexample {
-                at: core.start,
-                conflict: Conflict::Overlap(open.iter().map(hold).collect()),
-            });
+            let conflict = Conflict::Overlap(open.iter().map(hold).collect());
+            return Some(Counterexample::new(core.start, conflict));
         }
         begun += usize::from(!is_point(core));
     }

@@ -161,7 +161,7 @@ impl<M: Model> Inquiry<M> {
         let stuck = stuck.map(involved).expect("a bad prefix ends with a completion");
         let open = begun(&self.operations, at).filter(|numbered| is_open_at(numbered, at));
         let open = open.map(involved).collect();
-        Counterexample { at, conflict: Conflict::NoOrder { stuck, open } }
+        Counterexample { at, shortest: true, conflict: Conflict::NoOrder { stuck, open } }
     }
 }
 

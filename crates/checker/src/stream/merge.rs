@@ -40,11 +40,15 @@ pub struct Merged<T> {
 pub struct Merge<T> {
     /// What each source has promised; `None` holds nothing back.
     watermarks: Vec<Watermark>,
-    /// The least of them; `u64::MAX` if nothing is held back.
+    /// The least of them, `u64::MAX` if nothing is held back; or less, if no source is at it.
     least: u64,
-    /// How many sources are at the least, so that the others need no look as long as one is.
+    /// How many sources are at the least. The others need a look only once none is, and even then
+    /// not before an item asks how far it has become.
     at_least: usize,
-    waiting: BinaryHeap<Waiting<T>>,
+    /// What came no earlier than its predecessor here. Most items do: sources tell what they did
+    /// as they do it.
+    in_order: VecDeque<Waiting<T>>,
+    out_of_order: BinaryHeap<Waiting<T>>,
     late: VecDeque<Merged<T>>,
     /// The latest that came out.
     released: Option<(u64, Kind)>,
@@ -64,7 +68,8 @@ impl<T> Default for Merge<T> {
             watermarks: Vec::new(),
             least: u64::MAX,
             at_least: 0,
-            waiting: BinaryHeap::new(),
+            in_order: VecDeque::new(),
+            out_of_order: BinaryHeap::new(),
             late: VecDeque::new(),
             released: None,
             pushed: 0,
@@ -94,8 +99,13 @@ impl<T> Merge<T> {
             self.late.push_back(Merged { stamp, kind, late: true, item });
             return;
         }
-        self.waiting.push(Waiting { stamp, kind, number: self.pushed, item });
+        let waiting = Waiting { stamp, kind, number: self.pushed, item };
         self.pushed += 1;
+        if self.in_order.back().is_some_and(|back| waiting.key() < back.key()) {
+            self.out_of_order.push(waiting);
+        } else {
+            self.in_order.push_back(waiting);
+        }
     }
 
     /// Nothing older than `stamp` follows from this source. A source that was set aside holds the
@@ -125,33 +135,42 @@ impl<T> Merge<T> {
         if let Some(late) = self.late.pop_front() {
             return Some(late);
         }
-        let Waiting { stamp, kind, .. } = *self.waiting.peek()?;
+        let (next, is_in_order) = match (self.in_order.front(), self.out_of_order.peek()) {
+            (Some(front), Some(early)) if early.key() < front.key() => (early, false),
+            (Some(front), _) => (front, true),
+            (None, early) => (early?, false),
+        };
+        let Waiting { stamp, kind, .. } = *next;
         let bound = match kind {
             Kind::Invoke => stamp,
             // An invoke of the same instant may still come.
             Kind::Completion => stamp.saturating_add(1),
         };
+        if self.least < bound && self.at_least == 0 {
+            (self.least, self.at_least) = self.find_least();
+        }
         if self.least < bound {
             return None;
         }
-        let Waiting { item, .. } = self.waiting.pop()?;
+        let next = if is_in_order { self.in_order.pop_front() } else { self.out_of_order.pop() };
+        let Waiting { item, .. } = next?;
         self.released = Some((stamp, kind));
         Some(Merged { stamp, kind, late: false, item })
     }
 
     /// The instant up to which every source has told all; `u64::MAX` if none holds back.
     pub fn least_watermark(&self) -> u64 {
-        self.least
+        if self.at_least > 0 { self.least } else { self.find_least().0 }
     }
 
     /// How many items wait.
     pub fn buffered(&self) -> usize {
-        self.waiting.len() + self.late.len()
+        self.in_order.len() + self.out_of_order.len() + self.late.len()
     }
 
     /// The sources that hold back what waits longest.
     pub fn holding_back(&self) -> impl Iterator<Item = Source> {
-        let least = self.least;
+        let least = self.least_watermark();
         let holds = move |watermark: &Watermark| *watermark == Watermark::Holds(least);
         self.watermarks
             .iter()
@@ -177,23 +196,21 @@ impl<T> Merge<T> {
         }
         if before == Watermark::Holds(self.least) {
             self.at_least -= 1;
-            if self.at_least == 0 {
-                self.find_least();
-            }
         }
     }
 
-    fn find_least(&mut self) {
-        self.least = u64::MAX;
+    /// The least watermark, and how many sources are at it.
+    fn find_least(&self) -> (u64, usize) {
+        let (mut least, mut at_least) = (u64::MAX, 0);
         for watermark in &self.watermarks {
             if let Watermark::Holds(stamp) = *watermark {
-                if stamp < self.least {
-                    self.least = stamp;
-                    self.at_least = 0;
+                if stamp < least {
+                    (least, at_least) = (stamp, 0);
                 }
-                self.at_least += usize::from(stamp == self.least);
+                at_least += usize::from(stamp == least);
             }
         }
+        (least, at_least)
     }
 }
 

@@ -150,7 +150,7 @@ pub(super) fn unknown_action(event: &StreamEvent) -> Stop {
 }
 
 pub(super) fn alarm(at: u64, conflict: Conflict) -> Stop {
-    Stop::Alarm(Box::new(Counterexample { at, conflict }))
+    Stop::Alarm(Box::new(Counterexample { at, shortest: true, conflict }))
 }
 
 /// A hold that nothing has ended.

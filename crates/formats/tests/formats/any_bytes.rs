@@ -4,6 +4,8 @@ use locktest_formats::events::EventReader;
 use locktest_formats::{Contents, Format, Loaded, Options, detect, read};
 use proptest::prelude::*;
 
+use crate::as_log;
+
 /// Pieces of every format, so that random input gets somewhere.
 const PIECES: [&str; 62] = [
     "0 ",
@@ -114,8 +116,8 @@ proptest! {
 
     #[test]
     fn a_history_with_a_wrong_byte_is_survived(at in any::<proptest::sample::Index>(), byte in any::<u8>(), cut in any::<proptest::sample::Index>()) {
-        let log: &[u8] = include_bytes!("../data/cas-register/etcd_002.log");
-        let mut bytes = log[..=cut.index(log.len() - 1)].to_vec();
+        let (_, log) = &as_log::logs()[1];
+        let mut bytes = log.as_bytes()[..=cut.index(log.len() - 1)].to_vec();
         let at = at.index(bytes.len());
         bytes[at] = byte;
         survives(&bytes)?;

@@ -1,11 +1,9 @@
 //! The operations in Jepsen's log.
 
-use std::path::PathBuf;
-
 use locktest_checker::{Outcome, Specification};
 use locktest_formats::{Format, Options, detect, read};
 
-use crate::render;
+use crate::{as_log, render};
 
 fn check(text: &str, expected: &str) {
     render::check(Format::JepsenLog, "", text, expected);
@@ -105,15 +103,8 @@ fn every_contradiction_is_named_with_its_line() {
 }
 
 #[test]
-fn the_published_logs_are_read_whole() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/cas-register");
-    let mut logs = 0;
-    for entry in std::fs::read_dir(folder).expect("the logs") {
-        let path = entry.expect("an entry").path();
-        if path.extension().is_none_or(|extension| extension != "log") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).expect("text");
+fn recorded_logs_are_read_whole() {
+    for (name, text) in as_log::logs() {
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let count = |what: &str| words.matches(what).count();
         assert_eq!(detect(text.as_bytes()), Some(Format::JepsenLog));
@@ -123,12 +114,8 @@ fn the_published_logs_are_read_whole() {
         assert_eq!(loaded.specification, Specification::CasRegister);
         let operations = &loaded.objects[0].operations;
         let of = |outcome| operations.iter().filter(|o| o.outcome == outcome).count();
-        assert_eq!(of(Outcome::Ok), count(" :ok"), "{path:?}");
-        assert_eq!(of(Outcome::Fail), count(" :fail :cas ["), "{path:?}");
-        let invoked = count(" :invoke");
-        let unread = count(" :fail :read") + count(" :info :read");
-        assert_eq!(operations.len(), invoked - unread, "{path:?}");
-        logs += 1;
+        assert_eq!(of(Outcome::Ok), count(" :ok"), "{name}");
+        assert_eq!(of(Outcome::Fail), count(" :fail :cas ["), "{name}");
+        assert_eq!(operations.len(), count(" :invoke"), "{name}");
     }
-    assert_eq!(logs, 10);
 }

@@ -39,7 +39,7 @@ fn good(specification: Specification, lines: &[Line]) -> Vec<u32> {
 
 /// Where the shortest bad prefix ends, the kind of the conflict, and the indices that it names.
 fn bad(specification: Specification, lines: &[Line]) -> (u64, &'static str, Vec<u64>) {
-    let Result::Ok(Decision::NotLinearizable(Counterexample { at, conflict })) =
+    let Result::Ok(Decision::NotLinearizable(Counterexample { at, conflict, .. })) =
         decided(specification, lines)
     else {
         panic!("{:?}: {}", decided(specification, lines), listed(&operations(lines)));
