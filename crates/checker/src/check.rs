@@ -2,7 +2,7 @@
 //! search where there is none or its assumption fails.
 
 use crate::decide::{self, key_value};
-use crate::decision::Decision;
+use crate::decision::{Counterexample, Decision};
 use crate::model::{
     CasRegister, FencedMutex, FencedResource, KeyValue, LeaseMutex, Model, Mutex, OwnerMutex,
     ReadWriteLock, ReentrantMutex, Semaphore,
@@ -91,7 +91,11 @@ pub fn check(
     let rest = objects.iter().zip(&decided).filter(|(_, decided)| decided.is_err());
     let rest: Vec<&[Operation]> = rest.map(|(object, _)| &object.operations[..]).collect();
     let mut searched = search_all(specification, &rest, values, options, found_one).into_iter();
-    let checked = decided.into_iter().map(|decided| match decided {
+    let checked = decided.into_iter().zip(objects).map(|(decided, object)| match decided {
+        Ok(Decision::NotLinearizable(found)) if !found.shortest => Checked {
+            decision: shorten(specification, &object.operations, values, options, found),
+            algorithm: Algorithm::Decider,
+        },
         Ok(decision) => Checked { decision, algorithm: Algorithm::Decider },
         Err(because) => Checked {
             decision: searched.next().expect("what was not decided was searched"),
@@ -126,6 +130,31 @@ fn decide_one(
     let mut decision = decide(&ordered).ok_or(None)?.map_err(Some)?;
     decision.renumber(|index| indices[index as usize]);
     Ok(decision)
+}
+
+/// How much memory the search may take to shorten what a decider found, in bytes.
+const SHORTEN_MEMORY_BYTES: usize = 16 << 20;
+
+/// The counterexample of the search where a decider cannot tell whether its own is the shortest;
+/// its own still if the budget runs out first.
+fn shorten(
+    specification: Specification,
+    operations: &[Operation],
+    values: &Values,
+    options: &Options,
+    found: Counterexample,
+) -> Decision {
+    let invoked = (0..).zip(operations).filter(|(_, operation)| operation.invoke <= found.at);
+    let (indices, prefix): (Vec<u32>, Vec<Operation>) = invoked.unzip();
+    let memory_limit_bytes = options.memory_limit_bytes.min(SHORTEN_MEMORY_BYTES);
+    let options = Options { memory_limit_bytes, ..*options };
+    match search_one(specification, &prefix, values, &options) {
+        mut shortest @ Decision::NotLinearizable(_) => {
+            shortest.renumber(|index| indices[index as usize]);
+            shortest
+        }
+        _ => Decision::NotLinearizable(found),
+    }
 }
 
 /// Decides one object by the search alone.
@@ -185,7 +214,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::decision::{Counterexample, Exhausted};
+    use crate::decision::Exhausted;
     use crate::operation::{NEVER, Outcome, Value};
 
     const OPTIONS: Options<'static> =
@@ -239,7 +268,7 @@ mod tests {
             let good = check_one(specification, vec![next, release, acquire]);
             assert_eq!(good.decision, Decision::Linearizable(Some(vec![2, 1, 0])));
             let bad = check_one(specification, vec![next, acquire]);
-            let Decision::NotLinearizable(Counterexample { at: 6, mut conflict }) = bad.decision
+            let Decision::NotLinearizable(Counterexample { at: 6, mut conflict, .. }) = bad.decision
             else {
                 panic!("the lock is taken twice: {bad:?}");
             };

@@ -339,7 +339,8 @@ fn compare<M: Model>(model: &M, operations: &[Operation], decision: Decision) ->
             assert!(good, "there is no order: {operations:#?}");
             assert_linearization(model, operations, &order);
         }
-        Decision::NotLinearizable(Counterexample { at, conflict }) => {
+        Decision::NotLinearizable(Counterexample { at, shortest, conflict }) => {
+            assert!(shortest, "the search tries every prefix");
             assert!(!good, "there is an order: {operations:#?}");
             let mut stamps: Vec<u64> =
                 operations.iter().map(|operation| operation.complete).collect();

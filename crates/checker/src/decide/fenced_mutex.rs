@@ -39,13 +39,9 @@ fn tokens_out_of_order(prefix: &Prefix<'_>, holds: &Holds) -> Option<Counterexam
         if let Some((before, largest)) = largest.replace((core, token))
             && token <= largest
         {
-            return Some(Counterexample {
-                at: core.start,
-                conflict: Conflict::Tokens(
-                    prefix.involved(before.acquire),
-                    prefix.involved(core.acquire),
-                ),
-            });
+            let tokens = [before, core].map(|core| prefix.involved(core.acquire));
+            let [larger, smaller] = tokens;
+            return Some(Counterexample::new(core.start, Conflict::Tokens(larger, smaller)));
         }
     }
     None

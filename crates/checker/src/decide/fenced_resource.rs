@@ -103,10 +103,9 @@ fn tokens_out_of_order(prefix: &Prefix<'_>, accepted: &[Access]) -> Option<Count
         }
     }
     let (larger, smaller) = worst?;
-    Some(Counterexample {
-        at: smaller.complete,
-        conflict: Conflict::Tokens(prefix.involved(larger.index), prefix.involved(smaller.index)),
-    })
+    let conflict =
+        Conflict::Tokens(prefix.involved(larger.index), prefix.involved(smaller.index));
+    Some(Counterexample::new(smaller.complete, conflict))
 }
 
 /// The infos that have to be accepted to explain the refusals, which are in order of completion; or

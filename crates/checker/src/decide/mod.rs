@@ -33,8 +33,8 @@ use prefix::Prefix;
 
 /// Decides `operations`, which are in order of their invokes, by the polynomial decider of the
 /// specification; `None` if it has none. A positive decision carries its linearization if
-/// `certificate` asks for it, a negative one always its counterexample. Its prefix is the shortest
-/// that is bad, unless an assumption of the decider fails for those before.
+/// `certificate` asks for it, a negative one always its counterexample. That is the shortest, unless
+/// an assumption of the decider fails for a prefix before.
 ///
 /// # Errors
 /// The assumption of the decider that does not hold for this history, in words. The history may be
@@ -79,34 +79,36 @@ fn exactly(
     check_form(operations)?;
     match decider(&Prefix::whole(operations), certificate)? {
         Decision::NotLinearizable(found) => {
-            let is_bad = |until| match decider(&Prefix::until(operations, until), false) {
-                Ok(Decision::NotLinearizable(counterexample)) => Some(counterexample),
-                _ => None,
-            };
-            Ok(Decision::NotLinearizable(shorten(operations, found, is_bad)))
+            let decide_until = |until| decider(&Prefix::until(operations, until), false);
+            Ok(Decision::NotLinearizable(shorten(operations, found, decide_until)))
         }
         decision => Ok(decision),
     }
 }
 
-/// The counterexample with the shortest bad prefix. Where a counterexample says that its prefix
-/// ends is a good guess: usually that prefix is bad and the one before is not.
+/// The counterexample with the shortest prefix that the decider knows to be bad. Where a
+/// counterexample says that its prefix ends is a good guess: usually that prefix is bad and the one
+/// before is not.
 fn shorten(
     operations: &[Operation],
     mut found: Counterexample,
-    is_bad: impl Fn(u64) -> Option<Counterexample>,
+    decide_until: impl Fn(u64) -> Result<Decision, String>,
 ) -> Counterexample {
     let completions = || {
         operations.iter().map(|operation| operation.complete).filter(|complete| *complete < NEVER)
     };
     // A prefix that ends at `bad` is bad, and one that ends before `open` is not, as far as the
-    // decider can tell.
-    let (mut open, mut bad) = (0, completions().max().unwrap_or(0));
+    // decider can tell; it is sure of one that ends before `unsure`.
+    let (mut unsure, mut open, mut bad) = (0, 0, completions().max().unwrap_or(0));
     let mut guess = found.at;
     while open < bad {
         let probe = guess.clamp(open, bad - 1);
-        let Some(shorter) = is_bad(probe) else {
+        let decided = decide_until(probe);
+        let Ok(Decision::NotLinearizable(shorter)) = decided else {
             open = probe + 1;
+            if decided.is_ok() {
+                unsure = open;
+            }
             guess = open + (bad - open) / 2;
             continue;
         };
@@ -125,6 +127,8 @@ fn shorten(
         }
     }
     found.at = completions().filter(|complete| *complete <= bad).max().unwrap_or(bad);
+    // What is merely invoked breaks nothing.
+    found.shortest = !completions().any(|complete| unsure <= complete && complete < found.at);
     found
 }
 

@@ -47,9 +47,9 @@ pub(super) fn decide(prefix: &Prefix<'_>, certificate: bool) -> Result<Decision,
     writers.finish(prefix);
     readers.finish(prefix);
     let not_held = [writers.not_held, readers.not_held].into_iter().flatten().min();
-    let not_held = not_held.map(|index| Counterexample {
-        at: prefix.get(index).complete,
-        conflict: Conflict::NotHeld(prefix.involved(index)),
+    let not_held = not_held.map(|index| {
+        let conflict = Conflict::NotHeld(prefix.involved(index));
+        Counterexample::new(prefix.get(index).complete, conflict)
     });
     let is_irregular = writers.is_irregular || readers.is_irregular;
     let cores = merged(&writers.cores, &readers.cores);
@@ -81,12 +81,8 @@ fn overlap(prefix: &Prefix<'_>, cores: &[(Core, bool)]) -> Option<Counterexample
         let other = if writes { longest } else { longest_of_writers };
         if let Some(other) = other.filter(|other| other.end > core.start) {
             let both = [other, core];
-            return Some(Counterexample {
-                at: core.start,
-                conflict: Conflict::Overlap(
-                    both.map(|core| prefix.hold(core.acquire, core.release())).into(),
-                ),
-            });
+            let both = both.map(|core| prefix.hold(core.acquire, core.release()));
+            return Some(Counterexample::new(core.start, Conflict::Overlap(both.into())));
         }
         let is_longer = |longest: &Option<Core>| longest.is_none_or(|last| last.end < core.end);
         if is_longer(&longest) {

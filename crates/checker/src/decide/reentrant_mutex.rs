@@ -242,7 +242,9 @@ impl Holds {
                 None
             } else {
                 let meets = next.filter(|next| next.start <= denial.invoke).filter(of_another);
-                let stretched = before.filter(of_another).filter(|before| {
+                // A hold that was over when the next one began explains nothing after that.
+                let may_last = next.is_none_or(|next| denial.invoke <= next.start);
+                let stretched = before.filter(|_| may_last).filter(of_another).filter(|before| {
                     before
                         .release()
                         .is_some_and(|release| prefix.get(release).complete >= denial.invoke)
@@ -287,7 +289,7 @@ impl Holds {
         for (position, core) in positions.values() {
             // An info acquire after all cores is there for denials alone.
             let is_sure = core.start < NEVER;
-            if is_sure || places.last().is_some_and(|place| place.outermost == core.acquire) {
+            if is_sure || places.iter().any(|place| place.outermost == core.acquire) {
                 order.push((*position, 0, core.acquire));
             }
             order.extend(core.release().map(|release| (*position, 2, release)));

@@ -42,9 +42,9 @@ pub(super) fn decide(
         }
     }
     holds.finish(prefix);
-    let not_held = holds.not_held.map(|index| Counterexample {
-        at: prefix.get(index).complete,
-        conflict: Conflict::NotHeld(prefix.involved(index)),
+    let not_held = holds.not_held.map(|index| {
+        let conflict = Conflict::NotHeld(prefix.involved(index));
+        Counterexample::new(prefix.get(index).complete, conflict)
     });
     if let Some(counterexample) = not_held.or_else(|| too_many(permits, prefix, &holds)) {
         return match (holds.doubt, tied.filter(|_| holds.is_irregular)) {

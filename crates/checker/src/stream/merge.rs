@@ -350,24 +350,28 @@ mod tests {
             let mut clocks = [0; 4];
             let mut expected = Vec::new();
             let mut merged = Vec::new();
-            let mut watermark_holds = true;
-            for (source, step, invoke) in arrivals {
+            for (number, (source, step, invoke)) in arrivals.into_iter().enumerate() {
                 clocks[source] += step;
                 let kind = if invoke { Invoke } else { Completion };
-                merge.push(sources[source], clocks[source], kind, ());
-                expected.push((clocks[source], kind));
+                merge.push(sources[source], clocks[source], kind, number);
+                expected.push((clocks[source], kind, number));
                 while let Some(item) = merge.pop() {
-                    merged.push((item.stamp, item.kind));
-                    watermark_holds &= !item.late && clocks.iter().all(|clock| *clock >= item.stamp);
+                    merged.push((item.stamp, item.kind, item.item));
+                    prop_assert!(!item.late);
                 }
+                let least = clocks.into_iter().min().unwrap_or(0);
+                let is_due = |stamp, kind| stamp + u64::from(kind == Completion) <= least;
+                let due = expected.iter().filter(|(stamp, kind, _)| is_due(*stamp, *kind)).count();
+                prop_assert_eq!(merged.len(), due, "not too early, and not too late");
+                prop_assert_eq!(merge.least_watermark(), least);
             }
             for source in sources {
                 merge.end(source);
             }
-            merged.extend(std::iter::from_fn(|| merge.pop()).map(|item| (item.stamp, item.kind)));
+            let rest = std::iter::from_fn(|| merge.pop());
+            merged.extend(rest.map(|item| (item.stamp, item.kind, item.item)));
             expected.sort();
             prop_assert_eq!(merged, expected);
-            prop_assert!(watermark_holds);
         }
     }
 }
