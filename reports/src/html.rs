@@ -5,6 +5,7 @@ mod figure;
 mod lanes;
 mod latency;
 mod page;
+mod parts;
 mod scale;
 mod sections;
 #[cfg(test)]

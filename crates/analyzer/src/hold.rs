@@ -1,10 +1,11 @@
 //! Holds: what the clients believed and what the service promised.
 
-use locktest_history::{ClientId, History, KeyId, NodeId, Plan, Token};
+use locktest_history::{ClientId, History, KeyId, NodeId, Outcome, Plan, Token};
 
-use crate::evidence::{Missing, missing_entry};
+use crate::missing::{Missing, missing_entry};
 use crate::observed::Observed;
 use crate::operation::{Attempt, Owner, Promise};
+use crate::verdict::Involved;
 
 /// One granted acquire, seen both ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +83,18 @@ impl<'a, 'h> Tenure<'a, 'h> {
     /// What proves that the service no longer had the lock when it granted it.
     pub(crate) fn stale(&self) -> Option<Missing<'a, 'h>> {
         self.missing.filter(|missing| missing.seen_ns.is_none())
+    }
+
+    /// The hold as the verdict shows it: its acquire with both views.
+    pub(crate) fn involved(&self, observed: &Observed) -> Involved {
+        let hold = &self.hold;
+        Involved {
+            outcome: Outcome::Ok,
+            token: hold.token.map(|token| token.to_string()),
+            contract_end_ns: Some(hold.contract_end_ns),
+            belief_end_ns: Some(hold.belief_end_ns),
+            ..observed.involved(&self.attempt.acquire)
+        }
     }
 
     /// When neither view holds any more.

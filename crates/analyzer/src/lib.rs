@@ -16,6 +16,7 @@ mod findings;
 mod hold;
 mod latency;
 mod liveness;
+mod missing;
 mod observed;
 mod operation;
 mod outcome;
@@ -32,9 +33,10 @@ mod watch;
 use locktest_history::History;
 
 pub use hold::{Hold, holds};
+pub use observed::Heard;
 pub use promised::promised;
 pub use verdict::*;
-pub use watch::{Alarm, Heard, Watch};
+pub use watch::{Alarm, Watch};
 
 use crate::faults::Faults;
 use crate::findings::Findings;

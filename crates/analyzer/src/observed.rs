@@ -1,17 +1,26 @@
 //! The history, put in order: what every rule reads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use locktest_history::{
     ClientExit, ClientId, Event, ExitCause, FaultBegun, FaultEnded, FaultSkipped, History,
     LeaderView, Milestone, NodeId, Outcome, Plan, Probe, Record,
 };
 
-use crate::hold::Tenure;
 use crate::operation::{Attempt, ClientEnd, Malformed, Operation, Operations};
 use crate::time::seconds;
 use crate::verdict::Involved;
-use crate::watch::Heard;
+
+/// How far the clients of a run that goes on are known, beyond their recorded events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Every event of the client before this instant has been recorded.
+    pub clients: BTreeMap<ClientId, u64>,
+    /// Records from this instant on are left out, so that none is looked at before one that came
+    /// earlier. Without it every record counts: the time of a violation of safety is exact, but a
+    /// lost update may lack the record that explains it.
+    pub cut_ns: Option<u64>,
+}
 
 /// Everything that a history holds, by kind and in time order.
 #[derive(Debug)]
@@ -196,18 +205,6 @@ impl<'h> Observed<'h> {
             token: None,
             contract_end_ns: None,
             belief_end_ns: None,
-        }
-    }
-
-    /// A hold as the verdict shows it: its acquire with both views.
-    pub(crate) fn involved_hold(&self, tenure: &Tenure) -> Involved {
-        let hold = &tenure.hold;
-        Involved {
-            outcome: Outcome::Ok,
-            token: hold.token.map(|token| token.to_string()),
-            contract_end_ns: Some(hold.contract_end_ns),
-            belief_end_ns: Some(hold.belief_end_ns),
-            ..self.involved(&tenure.attempt.acquire)
         }
     }
 }

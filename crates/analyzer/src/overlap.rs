@@ -88,10 +88,7 @@ pub(crate) fn overlaps(observed: &Observed, by_key: &ByKey, findings: &mut Findi
                         _ => describe_overrun(observed, earlier, later),
                     },
                     resource: None,
-                    operations: vec![
-                        observed.involved_hold(earlier),
-                        observed.involved_hold(later),
-                    ],
+                    operations: vec![earlier.involved(observed), later.involved(observed)],
                 });
             }
             open.push(later);

@@ -59,8 +59,8 @@ pub(crate) fn monotone(observed: &Observed, by_key: &ByKey, findings: &mut Findi
                 ),
                 resource: None,
                 operations: vec![
-                    observed.involved_hold(earlier.tenure),
-                    observed.involved_hold(later.tenure),
+                    earlier.tenure.involved(observed),
+                    later.tenure.involved(observed),
                 ],
             });
         }

@@ -3,7 +3,7 @@
 use locktest_analyzer::{Latency, Verdict};
 use maud::{Markup, html};
 
-use super::page::sentence_case;
+use super::parts::sentence_case;
 use crate::latency::{self, COLUMNS, LOW_N_NOTE, Row};
 use crate::text::{count, visible};
 use crate::wording;

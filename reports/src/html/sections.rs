@@ -6,7 +6,7 @@ use locktest_analyzer::{FaultSummary, Verdict, Violation, ViolationClass};
 use locktest_history::{History, HolderPolicy, Resource};
 use maud::{Markup, html};
 
-use super::page::{MAX_SENTENCE, badge, list};
+use super::parts::{MAX_SENTENCE, badge, list};
 use super::violation;
 use crate::text::{count, duration, seconds, visible};
 use crate::wording::{self, Tone};

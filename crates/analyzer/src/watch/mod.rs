@@ -41,17 +41,6 @@ pub struct Alarm {
     pub time_ns: u64,
 }
 
-/// How far the clients of a run that goes on are known, beyond their recorded events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
-    /// Every event of the client before this instant has been recorded.
-    pub clients: BTreeMap<ClientId, u64>,
-    /// Records from this instant on are left out, so that none is looked at before one that came
-    /// earlier. Without it every record counts: the time of a violation of safety is exact, but a
-    /// lost update may lack the record that explains it.
-    pub cut_ns: Option<u64>,
-}
-
 #[derive(Debug, Default)]
 struct Client {
     heard_ns: u64,
