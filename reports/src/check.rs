@@ -121,8 +121,10 @@ pub struct ObjectReport {
     pub key: String,
     /// What was decided.
     pub outcome: CheckOutcome,
-    /// The stamp of the completion that ends the shortest bad prefix.
+    /// The stamp of the completion that ends a prefix that is not linearizable.
     pub violated_at: Option<u64>,
+    /// Whether it is known that no shorter prefix is bad; `null` where none is.
+    pub shortest: Option<bool>,
     /// Everything up to this stamp is linearizable.
     pub decided_until: Option<u64>,
     /// Why.

@@ -7,9 +7,9 @@ mod stream;
 
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use locktest_checker::Specification;
-use locktest_formats::{Contents, FormatError, Options, read};
+use locktest_formats::{Contents, Format, FormatError, Options, read};
 use locktest_reports::{CheckOutcome, CheckReport, render_check};
 
 use crate::cli::CheckArgs;
@@ -26,7 +26,8 @@ pub fn check(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     {
         return run::judge_run_dir(args, run_dir, terminal);
     }
-    if !args.verify && !args.lenient {
+    let is_of_a_lock = args.model.is_some() || source.format == Format::Events;
+    if is_of_a_lock && !args.verify && !args.lenient {
         let specification = args.model.unwrap_or(Specification::OwnerMutex);
         if let Some(report) = stream::check(&source, specification, begun)? {
             return conclude(args, &report, terminal);
@@ -37,6 +38,10 @@ pub fn check(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         read(source.format, source.open()?, &options).map_err(|e| unreadable(&source, e))?;
     if let (None, Contents::Run(history)) = (args.model, &contents) {
         return run::judge(args, history, terminal);
+    }
+    if args.fail_on.is_some() {
+        let problem = anyhow!("--fail-on is about a run, and {} is none", source.name);
+        return Err(Failure::usage(problem));
     }
     let loaded = contents.operations(&options).map_err(|e| unreadable(&source, e))?;
     let report = decisions::decide(args, &source, &loaded, begun)?;
@@ -58,7 +63,7 @@ fn unreadable(source: &Source, error: FormatError) -> Failure {
         FormatError::At { .. } => "; --lenient leaves such records out",
         _ => "",
     };
-    Failure::usage(anyhow::anyhow!("{}: {error}{hint}", source.name))
+    Failure::usage(anyhow!("{}: {error}{hint}", source.name))
 }
 
 fn elapsed_ms(begun: Instant) -> f64 {

@@ -14,6 +14,10 @@ use super::live::Counts;
 /// What waits to be written; whoever makes more waits, too.
 const QUEUE: usize = 16 * 1024;
 
+/// So many arrivals are taken before they are handed to the operating system and their alarms told,
+/// even if more wait.
+const BATCH: usize = 256;
+
 /// A history that is being written by a thread of its own.
 pub struct Recording {
     arrivals: mpsc::Sender<Arrival>,
@@ -56,8 +60,8 @@ impl Recording {
                 // Until the file holds what the watch has seen.
                 let mut watch = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut found = Vec::new();
-                let mut next = Some(first);
-                while let Some(arrival) = next {
+                let waiting = std::iter::from_fn(|| queue.try_recv().ok());
+                for arrival in std::iter::once(first).chain(waiting).take(BATCH) {
                     match arrival {
                         Arrival::Record(record) => {
                             totals.add(&record);
@@ -68,7 +72,6 @@ impl Recording {
                             found.extend(watch.heard(client, time_ns));
                         }
                     }
-                    next = queue.try_recv().ok();
                 }
                 writer.flush()?;
                 drop(watch);

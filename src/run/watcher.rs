@@ -77,10 +77,11 @@ impl Watching {
         };
         let now_ns = self.clock.now_ns();
         if self.orders.stop_on_violation {
-            self.stop.on_violation();
             let what = Milestone::ViolationFound;
-            // An error means that the recording has ended, and the run with it.
+            // Before the stop, which ends this watch. An error means that the recording has ended,
+            // and the run with it.
             let _ = self.arrivals.send(Record::Milestone { time_ns: now_ns, what }.into()).await;
+            self.stop.on_violation();
         }
         let Violation { class, key, time_ns, .. } = violation;
         let on_key = if key.is_empty() { String::new() } else { format!(" on {key}") };
@@ -101,9 +102,13 @@ impl Watching {
         let Some(mut alarms) = alarms else { return std::future::pending().await };
         let mut unconfirmed = 0;
         while let Some(alarm) = alarms.recv().await {
-            let verdict = self.look(self.known.of_all_records()).await;
-            let found = verdict.and_then(|verdict| first_of(verdict, |class| class == alarm.class));
-            if let Some(found) = found {
+            let verdict = loop {
+                match self.look(self.known.of_all_records()).await {
+                    Some(verdict) => break verdict,
+                    None => sleep(LOOK_INTERVAL).await,
+                }
+            };
+            if let Some(found) = first_of(verdict, |class| class == alarm.class) {
                 return found;
             }
             unconfirmed += 1;

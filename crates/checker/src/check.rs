@@ -135,26 +135,30 @@ fn decide_one(
 /// How much memory the search may take to shorten what a decider found, in bytes.
 const SHORTEN_MEMORY_BYTES: usize = 16 << 20;
 
-/// The counterexample of the search where a decider cannot tell whether its own is the shortest;
-/// its own still if the budget runs out first.
+/// Asks the search whether what a decider found is the shortest counterexample. It stands if the
+/// budget runs out first.
 fn shorten(
     specification: Specification,
     operations: &[Operation],
     values: &Values,
     options: &Options,
-    found: Counterexample,
+    mut found: Counterexample,
 ) -> Decision {
     let invoked = (0..).zip(operations).filter(|(_, operation)| operation.invoke <= found.at);
     let (indices, prefix): (Vec<u32>, Vec<Operation>) = invoked.unzip();
     let memory_limit_bytes = options.memory_limit_bytes.min(SHORTEN_MEMORY_BYTES);
     let options = Options { memory_limit_bytes, ..*options };
-    match search_one(specification, &prefix, values, &options) {
-        mut shortest @ Decision::NotLinearizable(_) => {
-            shortest.renumber(|index| indices[index as usize]);
-            shortest
+    let mut searched = search_one(specification, &prefix, values, &options);
+    match &searched {
+        Decision::NotLinearizable(shortest) if shortest.at < found.at => {
+            searched.renumber(|index| indices[index as usize]);
+            return searched;
         }
-        _ => Decision::NotLinearizable(found),
+        // The decider has more to say of it.
+        Decision::NotLinearizable(_) => found.shortest = true,
+        _ => {}
     }
+    Decision::NotLinearizable(found)
 }
 
 /// Decides one object by the search alone.
@@ -268,7 +272,8 @@ mod tests {
             let good = check_one(specification, vec![next, release, acquire]);
             assert_eq!(good.decision, Decision::Linearizable(Some(vec![2, 1, 0])));
             let bad = check_one(specification, vec![next, acquire]);
-            let Decision::NotLinearizable(Counterexample { at: 6, mut conflict, .. }) = bad.decision
+            let Decision::NotLinearizable(Counterexample { at: 6, mut conflict, .. }) =
+                bad.decision
             else {
                 panic!("the lock is taken twice: {bad:?}");
             };
@@ -293,6 +298,48 @@ mod tests {
         let maybe = operation(1, NEVER, 0, Action::Read(Value::NIL));
         let checked = check_one(Specification::OwnerMutex, vec![maybe]);
         assert_eq!(checked.decision, Decision::Linearizable(Some(vec![])));
+    }
+
+    /// A denial that nothing explains, and an overlap that is all that the decider is sure of.
+    fn bad_before_its_overlap() -> Vec<Operation> {
+        let overlap = [(6, 49, 0), (9, 22, 1)].map(|(invoke, complete, process)| {
+            operation(invoke, complete, process, Action::Acquire(0))
+        });
+        let late = operation(60, 61, 3, Action::Release);
+        let denial = operation(2, 5, 3, Action::TryAcquire(0));
+        let denial = Operation { outcome: Outcome::Fail, ..denial };
+        vec![late, overlap[1], denial, overlap[0]]
+    }
+
+    #[test]
+    fn where_a_decider_cannot_tell_the_search_finds_the_shortest_counterexample() {
+        let given = bad_before_its_overlap();
+        let checked = check_one(Specification::Mutex, given.clone());
+        assert_eq!(checked.algorithm, Algorithm::Decider);
+        let Decision::NotLinearizable(mut found) = checked.decision else {
+            panic!("nothing explains the denial: {checked:?}");
+        };
+        assert_eq!((found.at, found.shortest), (5, true));
+        for involved in found.conflict.involved() {
+            assert_eq!(given[involved.index as usize], involved.operation);
+        }
+    }
+
+    #[test]
+    fn a_violation_stands_though_no_budget_is_left_to_shorten_it() {
+        let objects = [object(bad_before_its_overlap())];
+        let values = Values::default();
+        for options in [
+            Options { time_is_up: &|| true, ..OPTIONS },
+            Options { memory_limit_bytes: 0, ..OPTIONS },
+        ] {
+            let checked = check(Specification::Mutex, &objects, &values, &options);
+            let Decision::NotLinearizable(found) = &checked[0].decision else {
+                panic!("the violation is lost: {checked:?}");
+            };
+            assert_eq!((found.at, found.shortest), (49, false));
+            assert_eq!(checked[0].algorithm, Algorithm::Decider);
+        }
     }
 
     #[test]

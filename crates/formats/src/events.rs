@@ -1,16 +1,17 @@
 //! The simplest lock history: one event a line, `<process> <invoke|ok|fail|info>
 //! <acquire|try|release>`. The order of the lines is the order in real time.
 
+use std::collections::hash_map::Entry;
 use std::io::Read;
 
+use locktest_checker::stream::ProcessMap;
 use locktest_checker::{Action, Process};
 use locktest_history::Phase;
 
 use crate::error::{phase, quoted};
 use crate::lines::{Line, Lines};
 use crate::pairing::{End, Pairing};
-use crate::processes::Processes;
-use crate::turns::{Turns, never_invoked, still_open};
+use crate::processes::ProcessNumbers;
 use crate::{FormatError, Place, Problem};
 
 /// What a line asks of the lock.
@@ -48,7 +49,7 @@ impl Function {
 pub struct Event {
     /// Its number, counted from 1.
     pub line: u64,
-    /// Who, numbered from zero in order of the first events.
+    /// Who: see [`EventReader::process_number`].
     pub process: Process,
     /// Which end of the operation.
     pub phase: Phase,
@@ -56,46 +57,46 @@ pub struct Event {
     pub function: Function,
 }
 
-/// Reads events one at a time. What it keeps grows with the number of processes and with nothing
-/// else.
+/// Reads events one at a time, and sees to it that a process has one operation at a time and that
+/// each completion is of what was begun.
+///
+/// What it keeps grows with the operations that are open at once, and with the processes that have
+/// numbers beyond 2³¹; not with the history.
 ///
 /// After an error of one event ([`FormatError::At`]) it goes on with the next line.
 pub struct EventReader<R> {
     lines: Lines<R>,
-    processes: Processes,
-    turns: Option<Turns<Function>>,
+    numbers: ProcessNumbers,
+    open: ProcessMap<Function>,
 }
 
 impl<R: Read> EventReader<R> {
-    /// A reader of events as they stand there; whether they fit together is for others to see.
+    /// A reader from the first line on.
     pub fn new(source: R) -> EventReader<R> {
-        EventReader { lines: Lines::new(source), processes: Processes::default(), turns: None }
+        EventReader {
+            lines: Lines::new(source),
+            numbers: ProcessNumbers::default(),
+            open: ProcessMap::default(),
+        }
     }
 
-    /// A reader that also sees to it that a process has one operation at a time, and that each
-    /// completion is of what was begun.
-    pub fn paired(source: R) -> EventReader<R> {
-        EventReader { turns: Some(Turns::default()), ..EventReader::new(source) }
-    }
-
-    /// The processes so far.
-    pub fn processes(&self) -> &Processes {
-        &self.processes
+    /// The number by which the history calls a process.
+    pub fn process_number(&self, process: Process) -> i64 {
+        self.numbers.number(process)
     }
 
     /// The next event; `None` after the last.
     pub fn next_event(&mut self) -> Result<Option<Event>, FormatError> {
         while let Some(line) = self.lines.next()? {
             let place = Place::line(line.number);
-            let Some((name, phase, function)) = parse(line).map_err(|problem| problem.at(place))?
+            let Some((number, phase, function)) =
+                parse(line).map_err(|problem| problem.at(place))?
             else {
                 continue;
             };
-            let process = self.processes.numbered(name);
-            if let Some(turns) = &mut self.turns {
-                take_turn(turns, &self.processes, process, phase, function)
-                    .map_err(|problem| problem.at(place))?;
-            }
+            let process = self.numbers.process(number);
+            take_turn(self.open.entry(process), number, phase, function)
+                .map_err(|problem| problem.at(place))?;
             return Ok(Some(Event { line: place.line, process, phase, function }));
         }
         Ok(None)
@@ -110,29 +111,32 @@ impl<R: Read> Iterator for EventReader<R> {
     }
 }
 
+/// Begins or ends what the process of this number has open.
 fn take_turn(
-    turns: &mut Turns<Function>,
-    processes: &Processes,
-    process: Process,
+    open: Entry<'_, Process, Function>,
+    number: i64,
     phase: Phase,
     function: Function,
 ) -> Result<(), Problem> {
-    let open = turns.open(process);
+    let (process, found) = (|| number.to_string(), function.name());
     match (phase, open) {
-        (Phase::Invoke, None) => turns.begin(process, function),
-        (Phase::Invoke, Some(open)) => {
-            return Err(still_open(processes, process, function.name(), open.name()));
+        (Phase::Invoke, Entry::Vacant(open)) => {
+            open.insert(function);
+            Ok(())
         }
-        (_, None) => return Err(never_invoked(processes, process, function.name())),
-        (_, Some(open)) if open == function => {
-            turns.end(process);
+        (Phase::Invoke, Entry::Occupied(open)) => {
+            Err(Problem::StillOpen { process: process(), found, open: open.get().name() })
         }
-        (_, Some(open)) => {
-            let (found, begun) = (format!("`{}`", function.name()), format!("`{}`", open.name()));
-            return Err(Problem::Different { process: processes.text(process), found, begun });
+        (_, Entry::Vacant(_)) => Err(Problem::NeverInvoked { process: process(), found }),
+        (_, Entry::Occupied(open)) if *open.get() == function => {
+            open.remove();
+            Ok(())
+        }
+        (_, Entry::Occupied(open)) => {
+            let (found, begun) = (format!("`{found}`"), format!("`{}`", open.get().name()));
+            Err(Problem::Different { process: process(), found, begun })
         }
     }
-    Ok(())
 }
 
 type Words = (i64, Phase, Function);
@@ -224,4 +228,23 @@ pub(crate) fn read(source: impl Read, pairing: &mut Pairing) -> Result<(), Forma
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_of_processes_that_have_gone() {
+        let text: String = (0..100_000)
+            .map(|number| {
+                let phase = ["ok", "fail", "info"][number % 3];
+                format!("{number} invoke try\n{number} {phase} try\n")
+            })
+            .collect();
+        let mut reader = EventReader::new(text.as_bytes());
+        assert_eq!(reader.by_ref().filter(Result::is_ok).count(), 200_000);
+        assert!(reader.open.capacity() < 16, "{}", reader.open.capacity());
+        assert_eq!(reader.numbers.remembered(), 0);
+    }
 }

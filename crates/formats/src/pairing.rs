@@ -13,7 +13,7 @@ use std::mem::discriminant;
 use locktest_checker::{Action, NEVER, Object, Operation, Outcome, Process, Specification, Values};
 
 use crate::processes::Processes;
-use crate::turns::{Turns, never_invoked, still_open};
+use crate::turns::Turns;
 use crate::{Format, FormatError, Loaded, Options, Place, Problem, Skipped, Stamps};
 
 /// Which end of an operation, and what it says.
@@ -207,8 +207,9 @@ impl Pairing {
         let mut invoke = event.stamp;
         if let Some(open) = self.turns.open(process) {
             let before = self.operation(open);
-            let (begun, asked) = (name(before.action), before.invoke);
-            self.skip(place, still_open(&self.processes, process, name(action), begun))?;
+            let (open, asked) = (name(before.action), before.invoke);
+            let (process, found) = (self.processes.text(process), name(action));
+            self.skip(place, Problem::StillOpen { process, found, open })?;
             // The next completion may be that of the first.
             invoke = asked;
             self.moved = true;
@@ -225,7 +226,8 @@ impl Pairing {
     fn complete(&mut self, event: Event) -> Result<(), FormatError> {
         let Event { place, process, action, .. } = event;
         let Some(open) = self.turns.end(process) else {
-            self.skip(place, never_invoked(&self.processes, process, name(action)))?;
+            let (process, found) = (self.processes.text(process), name(action));
+            self.skip(place, Problem::NeverInvoked { process, found })?;
             self.orphan(event);
             return Ok(());
         };

@@ -1,4 +1,4 @@
-//! Dense numbers for processes, whatever a history calls them.
+//! Small numbers for processes, whatever a history calls them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -85,9 +85,60 @@ impl Processes {
     }
 }
 
+/// Processes that go by their numbers as they are, so that nothing needs to be remembered of those
+/// that a history has done with; except of a number that is too large for that.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProcessNumbers {
+    large: Processes,
+}
+
+/// What the numbers from here on stand for is in a table.
+const FIRST_LARGE: Process = 1 << 31;
+
+impl ProcessNumbers {
+    /// The process of this number.
+    pub(crate) fn process(&mut self, number: i64) -> Process {
+        match Process::try_from(number) {
+            Ok(process) if process < FIRST_LARGE => process,
+            _ => {
+                let process = FIRST_LARGE.checked_add(self.large.numbered(number));
+                process.expect("memory holds fewer processes")
+            }
+        }
+    }
+
+    /// Of how many processes something is kept.
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        self.large.count()
+    }
+
+    /// The number of a process.
+    pub(crate) fn number(&self, process: Process) -> i64 {
+        let large = process.checked_sub(FIRST_LARGE).and_then(|large| self.large.name(large));
+        match large {
+            Some(ProcessName::Number(number)) => *number,
+            _ => i64::from(process),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_any_size_are_told_apart_and_given_back() {
+        let mut processes = ProcessNumbers::default();
+        let first_large = i64::from(FIRST_LARGE);
+        let numbers =
+            [0, first_large - 1, first_large, first_large + 1, i64::from(u32::MAX) + 1, i64::MAX];
+        for _ in 0..2 {
+            let given = numbers.map(|number| processes.process(number));
+            assert_eq!(given.map(|process| processes.number(process)), numbers);
+        }
+        assert_eq!(processes.remembered(), 4, "only the large ones are remembered, and once");
+    }
 
     #[test]
     fn processes_are_numbered_in_order_of_their_first_events() {

@@ -2,9 +2,6 @@
 
 use locktest_checker::Process;
 
-use crate::Problem;
-use crate::processes::Processes;
-
 /// Which operation each process has open; `T` says what is known of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns<T> {
@@ -35,23 +32,4 @@ impl<T: Copy> Turns<T> {
     pub(crate) fn end(&mut self, process: Process) -> Option<T> {
         self.open.get_mut(process as usize).and_then(Option::take)
     }
-}
-
-/// What is wrong with a second operation beside an open one.
-pub(crate) fn still_open(
-    processes: &Processes,
-    process: Process,
-    found: &'static str,
-    open: &'static str,
-) -> Problem {
-    Problem::StillOpen { process: processes.text(process), found, open }
-}
-
-/// What is wrong with a completion that has no invoke.
-pub(crate) fn never_invoked(
-    processes: &Processes,
-    process: Process,
-    found: &'static str,
-) -> Problem {
-    Problem::NeverInvoked { process: processes.text(process), found }
 }

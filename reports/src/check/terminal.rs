@@ -76,7 +76,11 @@ fn describe(block: &mut Block, report: &CheckReport, object: &ObjectReport) {
     let of_key = if key.is_empty() { String::new() } else { format!(" key \"{key}\",") };
     match (object.violated_at, object.decided_until) {
         (Some(stamp), _) => {
-            block.line(&format!("{of_key} first contradiction at {}", at(report.stamps, stamp)));
+            let since = match object.shortest {
+                Some(true) => "first contradiction at",
+                _ => "contradiction by",
+            };
+            block.line(&format!("{of_key} {since} {}", at(report.stamps, stamp)));
         }
         (None, _) => block.line(&format!("{of_key} undecided")),
     }

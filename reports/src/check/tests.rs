@@ -18,7 +18,7 @@ fn involved(index: u64, process: u32, action: Action, invoke: u64, complete: u64
 
 fn violated(at: u64, conflict: Conflict) -> Checked {
     Checked {
-        decision: Decision::NotLinearizable(Counterexample { at, conflict }),
+        decision: Decision::NotLinearizable(Counterexample { at, shortest: true, conflict }),
         algorithm: Algorithm::Decider,
     }
 }
@@ -76,6 +76,7 @@ fn a_search_tells_what_was_open_and_shows_values_harmlessly() {
     let checked = Checked {
         decision: Decision::NotLinearizable(Counterexample {
             at: 8,
+            shortest: true,
             conflict: Conflict::NoOrder { stuck, open: vec![write, stuck] },
         }),
         algorithm: Algorithm::Search { because: None },
@@ -83,6 +84,16 @@ fn a_search_tells_what_was_open_and_shows_values_harmlessly() {
     let report = report(&[("x", checked)], "cas-register");
     assert_eq!(report.shown[0].operations.len(), 2);
     insta::assert_snapshot!(render_check(&report, PLAIN));
+}
+
+#[test]
+fn a_contradiction_that_may_not_be_the_first_is_not_called_so() {
+    let mut checked = overlap();
+    if let Decision::NotLinearizable(counterexample) = &mut checked.decision {
+        counterexample.shortest = false;
+    }
+    let text = render_check(&report(&[("", checked)], "owner-mutex"), PLAIN);
+    assert!(text.contains("\n contradiction by line 5\n"), "{text}");
 }
 
 #[test]

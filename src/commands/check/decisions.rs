@@ -82,7 +82,7 @@ fn verify_all(loaded: &Loaded, decisions: &[Checked]) -> Result<bool, Failure> {
 }
 
 /// `process 3`, or whatever the history calls it.
-pub fn process_name(processes: &Processes, process: Process) -> String {
+fn process_name(processes: &Processes, process: Process) -> String {
     match processes.name(process) {
         Some(locktest_formats::ProcessName::Number(number)) => format!("process {number}"),
         Some(name) => name.to_string(),

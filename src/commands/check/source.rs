@@ -1,17 +1,19 @@
 //! Where a history is, and what it is written in.
 
+use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use locktest_formats::{Format, detect};
 use locktest_history::RunDir;
 
+use crate::commands::open_run_dir;
 use crate::exit::Failure;
 
-/// So much of a file is looked at to see its format.
-const BEGIN_BYTES: usize = 64 * 1024;
+/// So much of a history is looked at to see its format.
+const BEGIN_BYTES: u64 = 64 * 1024;
 
 /// A history that can be read.
 pub struct Source {
@@ -25,7 +27,8 @@ pub struct Source {
 pub enum Place {
     RunDir(RunDir),
     File(PathBuf),
-    StandardInput,
+    /// It can be read once.
+    Pipe(RefCell<Option<Box<dyn Read>>>),
 }
 
 impl Source {
@@ -33,34 +36,41 @@ impl Source {
     pub fn find(path: &Path, format: Option<Format>) -> Result<Source, Failure> {
         let name = path.display().to_string();
         if path == Path::new("-") {
-            let format = format.ok_or_else(|| {
-                Failure::usage(anyhow!("standard input needs --format, such as --format events"))
-            })?;
-            return Ok(Source {
-                name: "standard input".into(),
-                format,
-                place: Place::StandardInput,
-            });
+            return Source::pipe("standard input".into(), Box::new(io::stdin().lock()), format);
         }
         if path.is_dir() {
             if let Some(format) = format.filter(|format| *format != Format::Locktest) {
                 let problem = anyhow!("{name} is a directory, and {format} is a file's format");
                 return Err(Failure::usage(problem));
             }
-            let run_dir = super::super::open_run_dir(path)?;
+            let run_dir = open_run_dir(path)?;
             return Ok(Source { name, format: Format::Locktest, place: Place::RunDir(run_dir) });
         }
-        let file = open(path)?;
+        let mut file = open(path)?;
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Source::pipe(name, Box::new(file), format);
+        }
         let format = match format {
             Some(format) => format,
-            None => seen(file).with_context(|| format!("cannot read {name}")).map_err(Failure::usage)?.ok_or_else(|| {
-                let names = Format::ALL.map(Format::name).join(", ");
-                Failure::usage(anyhow!(
-                    "{name} does not look like a history; say what it is with --format ({names})"
-                ))
-            })?,
+            None => begin(&mut file, &name)?.1.ok_or_else(|| unknown(&name))?,
         };
         Ok(Source { name, format, place: Place::File(path.to_owned()) })
+    }
+
+    fn pipe(
+        name: String,
+        mut reader: Box<dyn Read>,
+        format: Option<Format>,
+    ) -> Result<Source, Failure> {
+        let (format, reader) = match format {
+            Some(format) => (format, reader),
+            None => {
+                let (bytes, format) = begin(&mut reader, &name)?;
+                let whole: Box<dyn Read> = Box::new(io::Cursor::new(bytes).chain(reader));
+                (format.ok_or_else(|| unknown(&name))?, whole)
+            }
+        };
+        Ok(Source { name, format, place: Place::Pipe(RefCell::new(Some(reader))) })
     }
 
     /// The file with the records of a run, if it is one.
@@ -74,7 +84,7 @@ impl Source {
 
     /// Whether it can be read a second time.
     pub fn is_lasting(&self) -> bool {
-        !matches!(self.place, Place::StandardInput)
+        !matches!(self.place, Place::Pipe(_))
     }
 
     /// Its bytes, from the beginning.
@@ -82,7 +92,9 @@ impl Source {
         Ok(match &self.place {
             Place::RunDir(run_dir) => Box::new(open(&run_dir.history())?),
             Place::File(path) => Box::new(open(path)?),
-            Place::StandardInput => Box::new(io::stdin().lock()),
+            Place::Pipe(reader) => reader
+                .take()
+                .ok_or_else(|| Failure::internal(anyhow!("{} was read twice", self.name)))?,
         })
     }
 }
@@ -93,7 +105,25 @@ fn open(path: &Path) -> Result<File, Failure> {
         .map_err(Failure::usage)
 }
 
-fn seen(file: File) -> io::Result<Option<Format>> {
-    let mut reader = BufReader::with_capacity(BEGIN_BYTES, file);
-    Ok(detect(reader.fill_buf()?))
+/// The first bytes, no more than it takes to see the format, and the format.
+fn begin(reader: &mut dyn Read, name: &str) -> Result<(Vec<u8>, Option<Format>), Failure> {
+    let (mut bytes, mut taken) = (Vec::new(), 1);
+    let mut format = None;
+    while taken > 0 && format.is_none() && (bytes.len() as u64) < BEGIN_BYTES {
+        // A pipe gives what it has; a line that is cut there is seen whole the next time.
+        taken = reader
+            .take(4096)
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("cannot read {name}"))
+            .map_err(Failure::usage)?;
+        format = detect(&bytes);
+    }
+    Ok((bytes, format))
+}
+
+fn unknown(name: &str) -> Failure {
+    let names = Format::ALL.map(Format::name).join(", ");
+    Failure::usage(anyhow!(
+        "{name} does not look like a history; say what it is with --format ({names})"
+    ))
 }

@@ -12,7 +12,6 @@ use locktest_formats::{Format, decide_run};
 use locktest_history::{HistoryReader, Phase};
 use locktest_reports::{CheckReport, Stamps, Subject};
 
-use super::decisions::process_name;
 use super::source::Source;
 use super::{elapsed_ms, unreadable};
 use crate::exit::Failure;
@@ -36,7 +35,7 @@ fn check_events(
     begun: Instant,
 ) -> Result<Option<CheckReport>, Failure> {
     let Some(mut decider) = Decider::new(specification) else { return Ok(None) };
-    let mut reader = EventReader::paired(source.open()?);
+    let mut reader = EventReader::new(source.open()?);
     while let Some(event) = reader.next_event().map_err(|error| unreadable(source, error))? {
         let step = match event.phase {
             Phase::Invoke => Step::Invoke,
@@ -60,7 +59,7 @@ fn check_events(
         return Err(unreadable(source, nothing));
     }
     let Some(checked) = checked(decision, source) else { return Ok(None) };
-    let process = |process| process_name(reader.processes(), process);
+    let process = |process| format!("process {}", reader.process_number(process));
     let subject = subject(source, specification, Stamps::Line, &counts, &process, begun);
     Ok(Some(CheckReport::new(&subject, [("", &checked)])))
 }

@@ -39,8 +39,7 @@ fn tokens_out_of_order(prefix: &Prefix<'_>, holds: &Holds) -> Option<Counterexam
         if let Some((before, largest)) = largest.replace((core, token))
             && token <= largest
         {
-            let tokens = [before, core].map(|core| prefix.involved(core.acquire));
-            let [larger, smaller] = tokens;
+            let [larger, smaller] = [before, core].map(|core| prefix.involved(core.acquire));
             return Some(Counterexample::new(core.start, Conflict::Tokens(larger, smaller)));
         }
     }

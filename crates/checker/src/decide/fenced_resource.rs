@@ -103,8 +103,7 @@ fn tokens_out_of_order(prefix: &Prefix<'_>, accepted: &[Access]) -> Option<Count
         }
     }
     let (larger, smaller) = worst?;
-    let conflict =
-        Conflict::Tokens(prefix.involved(larger.index), prefix.involved(smaller.index));
+    let conflict = Conflict::Tokens(prefix.involved(larger.index), prefix.involved(smaller.index));
     Some(Counterexample::new(smaller.complete, conflict))
 }
 

@@ -5,7 +5,7 @@
 //! acquire take effect at the start of its core and each release at its end; then the lock is held
 //! during the cores and at no other time. At one stamp what ends comes first, then the points one
 //! by one, then what begins; since cores that exclude each other do no more than touch, that is
-//! legal. See [`permits`](super::permits) for the infos; each process has its two sides apart.
+//! legal. See [`permits`] for the infos; each process has its two sides apart.
 //!
 //! A denial that meets a core of somebody who stands in its way is explained by it, and takes
 //! effect during that core. Whether holds that could be longer than their cores would explain

@@ -9,10 +9,12 @@ mod decider;
 mod exclusion;
 mod merge;
 mod owner_mutex;
+mod process_map;
 mod processes;
 #[cfg(test)]
 mod tests;
 
 pub use decider::{Alarm, Counts, Decider, StreamDecision, StreamVerdict};
 pub use merge::{Kind, Merge, Merged, Source};
+pub use process_map::ProcessMap;
 pub use processes::{Step, StreamEvent};

@@ -1,11 +1,10 @@
 //! Events, and what each process is doing.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use super::decider::Stop;
 use super::merge::Kind;
+use super::process_map::{ProcessMap, ProcessSet};
 use crate::decision::{Conflict, Counterexample, Hold, Involved};
 use crate::operation::{Action, NEVER, Operation, Outcome, Process};
 
@@ -36,7 +35,7 @@ pub struct StreamEvent {
 /// open or holds something (`H`), and by one bit after an operation of unknown outcome.
 #[derive(Debug, Default)]
 pub(super) struct Processes<H> {
-    busy: HashMap<Process, Busy<H>, BuildHasherDefault<NumberHasher>>,
+    busy: ProcessMap<Busy<H>>,
     gone: ProcessSet,
     invoked: u64,
     now: Option<(u64, Kind)>,
@@ -156,45 +155,4 @@ pub(super) fn alarm(at: u64, conflict: Conflict) -> Stop {
 /// A hold that nothing has ended.
 pub(super) fn held_since(acquire: Involved) -> Hold {
     Hold { acquire, release: None }
-}
-
-/// A set of processes that takes a bit for each, since processes are numbered without large gaps.
-#[derive(Debug, Default)]
-struct ProcessSet {
-    chunks: HashMap<u32, [u64; 8], BuildHasherDefault<NumberHasher>>,
-}
-
-impl ProcessSet {
-    fn insert(&mut self, process: Process) {
-        let chunk = self.chunks.entry(process / 512).or_default();
-        chunk[process as usize % 512 / 64] |= 1 << (process % 64);
-    }
-
-    fn contains(&self, process: Process) -> bool {
-        self.chunks
-            .get(&(process / 512))
-            .is_some_and(|chunk| chunk[process as usize % 512 / 64] & 1 << (process % 64) != 0)
-    }
-}
-
-/// Spreads small numbers over the table; the standard hasher takes longer than all the rest of an
-/// event.
-#[derive(Debug, Default)]
-struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u32(u32::from(*byte));
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        let mixed = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ mixed >> 32;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }

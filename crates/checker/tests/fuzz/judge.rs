@@ -24,15 +24,21 @@ pub struct Tally {
     pub decided: u64,
     /// Those that the decider left to the search, because of an assumption of its own.
     pub left_to_the_search: u64,
+    /// Bad ones whose shortest bad prefix the decider does not know.
+    pub not_shortest_by_decider: u64,
+    /// Bad ones whose shortest bad prefix is not known even with the help of the search.
+    pub not_shortest: u64,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { good, bad, decided, left_to_the_search } = self;
+        let Tally { good, bad, decided, left_to_the_search, .. } = self;
+        let Tally { not_shortest_by_decider, not_shortest, .. } = self;
         write!(
             f,
             "{good} good, {bad} bad; {decided} by the decider, {left_to_the_search} left by it to \
-             the search"
+             the search; the shortest bad prefix is not known of {not_shortest}, by the decider \
+             alone of {not_shortest_by_decider}"
         )
     }
 }
@@ -58,9 +64,11 @@ pub fn judge(history: &History, tally: &mut Tally) -> Result<(), String> {
         Algorithm::Search { because: None } => {}
     }
     compare(history, truth, &checked.decision).map_err(|why| format!("the dispatcher: {why}"))?;
+    tally.not_shortest += u64::from(is_not_shortest(&checked.decision));
     let by = match decided {
         Some(Ok(opinion)) => {
             compare(history, truth, &opinion).map_err(|why| format!("the decider: {why}"))?;
+            tally.not_shortest_by_decider += u64::from(is_not_shortest(&opinion));
             Algorithm::Decider
         }
         Some(Err(because)) => Algorithm::Search { because: Some(because) },
@@ -84,6 +92,11 @@ pub fn judge(history: &History, tally: &mut Tally) -> Result<(), String> {
         (first, _) => Err(format!("{again:?} instead of {first:?}")),
     }
     .map_err(|why| format!("with stamps {later} later and other processes: {why}"))
+}
+
+/// Whether a decision is negative and may not say when it became so.
+fn is_not_shortest(decision: &Decision) -> bool {
+    matches!(decision, Decision::NotLinearizable(counterexample) if !counterexample.shortest)
 }
 
 fn options() -> Options<'static> {
@@ -140,7 +153,7 @@ pub fn compare_decider_and_search(history: &History) -> Result<Option<bool>, Str
             Ok(Some(true))
         }
         (Decision::NotLinearizable(one), Decision::NotLinearizable(other))
-            if one.at == other.at =>
+            if one.at == other.at || !one.shortest && one.at > other.at =>
         {
             Ok(Some(false))
         }
@@ -177,7 +190,7 @@ fn compare(history: &History, truth: bool, decision: &Decision) -> Result<(), St
             if is_good(true) {
                 return Err(format!("the prefix up to {at} is good: {counterexample:?}"));
             }
-            if !is_good(false) {
+            if counterexample.shortest && !is_good(false) {
                 return Err(format!("a prefix before {at} is bad already: {counterexample:?}"));
             }
             match involved(&counterexample.conflict).into_iter().find(|involved| {

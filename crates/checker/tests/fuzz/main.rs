@@ -71,6 +71,12 @@ fn fuzz(specifications: &[Specification], decider: Decider) {
     let share = |count: u64| count as f64 / histories as f64;
     assert!(share(tally.good) >= 0.2, "too few good histories: {tally}");
     assert!(share(tally.bad) >= 0.2, "too few bad histories: {tally}");
+    let share_of_bad = |count: u64| count as f64 / tally.bad as f64;
+    assert!(share_of_bad(tally.not_shortest) <= 0.01, "often not the shortest: {tally}");
+    assert!(
+        share_of_bad(tally.not_shortest_by_decider) <= 0.33,
+        "the decider often needs the search to find the shortest: {tally}"
+    );
     match decider {
         Decider::Exists => {
             assert!(share(tally.decided) >= 0.2, "the decider hardly ever applies: {tally}");

@@ -91,7 +91,7 @@ fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
             }
         }
     }
-    let events = EventReader::paired(bytes).count();
+    let events = EventReader::new(bytes).count();
     prop_assert!(events <= bytes.len());
     Ok(())
 }

@@ -101,17 +101,17 @@ fn a_lock_history_speaks_of_an_owner_mutex() {
 
 #[test]
 fn the_stream_yields_what_stands_in_each_line() {
-    let reader =
-        EventReader::new(&b"5 invoke acquire\n# note\n900000 ok try\n5 info release\n"[..]);
-    let events: Vec<_> = reader
+    let text = b"5 invoke release\n# note\n900000 invoke try\n900000 ok try\n5 info release\n";
+    let events: Vec<_> = EventReader::new(&text[..])
         .map(|event| event.map(|e| (e.line, e.process, e.phase, e.function)).expect("good"))
         .collect();
     assert_eq!(
         events,
         [
-            (1, 0, Phase::Invoke, Function::Acquire),
-            (3, 1, Phase::Ok, Function::Try),
-            (4, 0, Phase::Info, Function::Release),
+            (1, 5, Phase::Invoke, Function::Release),
+            (3, 900_000, Phase::Invoke, Function::Try),
+            (4, 900_000, Phase::Ok, Function::Try),
+            (5, 5, Phase::Info, Function::Release),
         ]
     );
 }
@@ -124,17 +124,22 @@ fn the_stream_goes_on_after_a_line_that_it_cannot_read() {
 }
 
 #[test]
-fn the_paired_stream_refuses_what_does_not_fit_together() {
+fn the_stream_refuses_what_does_not_fit_together() {
     for (text, line) in [
         ("1 invoke acquire\n2 invoke try\n1 invoke acquire\n", 3),
         ("1 invoke acquire\n1 info acquire\n1 ok acquire\n", 3),
         ("1 invoke acquire\n1 ok release\n", 2),
         ("1 ok release\n", 1),
     ] {
-        let mut reader = EventReader::paired(text.as_bytes());
+        let mut reader = EventReader::new(text.as_bytes());
         let error = reader.find_map(Result::err).expect(text).to_string();
         assert!(error.starts_with(&format!("line {line}: process 1 ")), "{text}: {error}");
     }
+    let large = "4294967301 invoke try\n5 ok try\n4294967301 invoke try\n";
+    let errors: Vec<_> = EventReader::new(large.as_bytes()).filter_map(Result::err).collect();
+    let [never_invoked, still_open] = &errors[..] else { panic!("{errors:?}") };
+    assert!(never_invoked.to_string().starts_with("line 2: process 5 completes"));
+    assert!(still_open.to_string().starts_with("line 3: process 4294967301 begins"));
     let good = "1 invoke acquire\n2 invoke try\n2 fail try\n1 ok acquire\n1 invoke release\n";
-    assert_eq!(EventReader::paired(good.as_bytes()).filter(Result::is_ok).count(), 5);
+    assert_eq!(EventReader::new(good.as_bytes()).filter(Result::is_ok).count(), 5);
 }
