@@ -127,6 +127,8 @@ pub struct ObjectReport {
     pub shortest: Option<bool>,
     /// Everything up to this stamp is linearizable.
     pub decided_until: Option<u64>,
+    /// Whether no order was found, but the budget ran out before that was sure.
+    pub suspected: bool,
     /// Why.
     pub why: String,
     /// The operations that are in each other's way, in order of their invokes.

@@ -8,6 +8,7 @@ use crate::model::{
     ReadWriteLock, ReentrantMutex, Semaphore,
 };
 use crate::operation::{Action, Operation};
+use crate::options::Options;
 use crate::search::{Inquiry, search};
 use crate::specification::Specification;
 use crate::values::Values;
@@ -19,16 +20,6 @@ pub struct Object {
     pub name: String,
     /// In order of their invokes.
     pub operations: Vec<Operation>,
-}
-
-/// How far to go.
-pub struct Options<'a> {
-    /// Whether a positive decision has to carry its linearization.
-    pub certificate: bool,
-    /// Whether the time is over. Asked now and then; the checker has no clock of its own.
-    pub time_is_up: &'a dyn Fn() -> bool,
-    /// How much memory the search may take for configurations that it has visited, in bytes.
-    pub memory_limit_bytes: usize,
 }
 
 /// How a decision was reached.

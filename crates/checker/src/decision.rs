@@ -142,6 +142,9 @@ pub struct Undecided {
     pub why: Exhausted,
     /// Everything up to this stamp is linearizable.
     pub decided_until: u64,
+    /// Whether a violation is likely: a search that can err only to the bad found no order, and
+    /// what ran out was the budget of the exact one that has to confirm it.
+    pub suspected: bool,
 }
 
 /// What ran out.

@@ -14,7 +14,7 @@ use crate::{FormatError, Place, Problem, Stamps};
 pub(crate) enum Dialect {
     /// A fail says only that nothing happened, but for a try. A key may stand beside the value.
     JepsenEdn,
-    /// The same, but a failed cas with its arguments is the register's answer.
+    /// The same, but a failed cas with its arguments and no error is the register's answer.
     JepsenLog,
     /// A fail without an error is the object's answer.
     Jsonl,
@@ -105,13 +105,38 @@ enum Keys {
 pub(crate) struct Asker {
     dialect: Dialect,
     keys: Option<Keys>,
-    last_time_ns: Option<i64>,
-    last_index: Option<i64>,
+    times: Rising,
+    indices: Rising,
+}
+
+/// What events happen to say of their order beside standing in it.
+#[derive(Debug, Default)]
+struct Rising {
+    largest: Option<i64>,
+    /// Each event that says more than all before it, with the earliest stamp of whatever belongs
+    /// right before it.
+    steps: Vec<(i64, u64)>,
+}
+
+impl Rising {
+    /// Notes an event that is not out of order.
+    fn note(&mut self, found: i64, since: u64, keep: bool) {
+        if keep && self.largest.is_none_or(|largest| largest < found) {
+            self.steps.push((found, since));
+        }
+        self.largest = self.largest.max(Some(found));
+    }
+
+    /// The earliest stamp of an event that says `found` and stands behind one that says more.
+    fn place_of(&self, found: i64) -> u64 {
+        let step = self.steps.partition_point(|(said, _)| *said < found);
+        self.steps.get(step).map_or(0, |(_, since)| *since)
+    }
 }
 
 impl Asker {
     pub(crate) fn new(dialect: Dialect) -> Asker {
-        Asker { dialect, keys: None, last_time_ns: None, last_index: None }
+        Asker { dialect, keys: None, times: Rising::default(), indices: Rising::default() }
     }
 
     /// Hands an event that can be read to the pairing.
@@ -120,8 +145,10 @@ impl Asker {
         pairing: &mut Pairing,
         fields: &Fields<'_>,
     ) -> Result<(), FormatError> {
-        self.order(pairing, fields)?;
-        let event = self.stamp(pairing, fields).and_then(|stamp| {
+        if !self.order(pairing, fields)? {
+            return Ok(());
+        }
+        let event = stamp(pairing.stamps, fields).and_then(|stamp| {
             let event = self.event(pairing, fields)?;
             Ok(Event { stamp, ..event })
         });
@@ -138,54 +165,52 @@ impl Asker {
         place: Place,
         problem: Problem,
     ) -> Result<(), FormatError> {
-        // In a history of times it happened no earlier than the one before it.
-        let time_ns = || self.last_time_ns.and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0);
-        let stamp = match pairing.stamps {
-            Stamps::Nanoseconds => time_ns(),
+        pairing.unreadable(place, self.earliest(pairing.stamps, place), problem)
+    }
+
+    /// The earliest stamp of what stands at this place: in a history of times it happened no
+    /// earlier than what stands before it.
+    fn earliest(&self, stamps: Stamps, place: Place) -> u64 {
+        match stamps {
+            Stamps::Nanoseconds => {
+                self.times.largest.and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0)
+            }
             Stamps::Lines | Stamps::Events => position(place),
+        }
+    }
+
+    /// Looks whether an event's index and time agree with its place, and tells whether it can be
+    /// read there.
+    fn order(
+        &mut self,
+        pairing: &mut Pairing,
+        fields: &Fields<'_>,
+    ) -> Result<bool, FormatError> {
+        let Fields { place, .. } = *fields;
+        let earliest = self.earliest(pairing.stamps, place);
+        let keep = pairing.is_lenient();
+        if let Some(found) = fields.index {
+            if let Some(before) = self.indices.largest.filter(|before| found <= *before) {
+                let problem = Problem::Backwards { what: "index", found, before };
+                let since = self.indices.place_of(found);
+                pairing.misplaced(place, since, problem, "it is read where it stands")?;
+            }
+            self.indices.note(found, earliest, keep);
+        }
+        let Some(found) = fields.time_ns else { return Ok(true) };
+        let Some(before) = self.times.largest.filter(|before| found < *before) else {
+            self.times.note(found, earliest, keep);
+            return Ok(true);
         };
-        pairing.unreadable(place, stamp, problem)
-    }
-
-    /// Where the order of the events is what counts, a time or an index that contradicts it is
-    /// left aside.
-    fn order(&mut self, pairing: &mut Pairing, fields: &Fields<'_>) -> Result<(), FormatError> {
-        if let (Some(found), Some(before)) = (fields.index, self.last_index)
-            && found <= before
-        {
-            pairing.skip(fields.place, Problem::Backwards { what: "index", found, before })?;
-        }
-        self.last_index = fields.index.max(self.last_index);
+        let problem = Problem::Backwards { what: "time", found, before };
         if pairing.stamps == Stamps::Nanoseconds {
-            return Ok(());
+            let since = u64::try_from(found).unwrap_or(0);
+            pairing.misplaced(place, since, problem, "it is left out")?;
+            return Ok(false);
         }
-        if let Err(problem) = self.time(fields) {
-            pairing.skip(fields.place, problem)?;
-        }
-        Ok(())
-    }
-
-    fn time(&mut self, fields: &Fields<'_>) -> Result<(), Problem> {
-        let Some(found) = fields.time_ns else { return Ok(()) };
-        match self.last_time_ns {
-            Some(before) if found < before => {
-                Err(Problem::Backwards { what: "time", found, before })
-            }
-            _ => {
-                self.last_time_ns = Some(found);
-                Ok(())
-            }
-        }
-    }
-
-    fn stamp(&mut self, pairing: &Pairing, fields: &Fields<'_>) -> Result<u64, Problem> {
-        if pairing.stamps != Stamps::Nanoseconds {
-            return Ok(position(fields.place));
-        }
-        self.time(fields)?;
-        let time_ns = fields.time_ns.ok_or(Problem::NoTime)?;
-        u64::try_from(time_ns)
-            .map_err(|_| Problem::malformed(format!("its time {time_ns} is below zero")))
+        let since = self.times.place_of(found);
+        pairing.misplaced(place, since, problem, "it is read where it stands")?;
+        Ok(true)
     }
 
     /// The event, but for its stamp.
@@ -276,7 +301,7 @@ impl Asker {
         match action {
             Action::Cas { .. } => match self.dialect {
                 Dialect::JepsenEdn => false,
-                Dialect::JepsenLog => value.and_then(Datum::pair).is_some(),
+                Dialect::JepsenLog => !fields.has_error && value.and_then(Datum::pair).is_some(),
                 Dialect::Jsonl => !fields.has_error,
             },
             Action::TryAcquire(_) | Action::TryAcquireShared => {
@@ -287,6 +312,15 @@ impl Asker {
             _ => false,
         }
     }
+}
+
+fn stamp(stamps: Stamps, fields: &Fields<'_>) -> Result<u64, Problem> {
+    if stamps != Stamps::Nanoseconds {
+        return Ok(position(fields.place));
+    }
+    let time_ns = fields.time_ns.ok_or(Problem::NoTime)?;
+    u64::try_from(time_ns)
+        .map_err(|_| Problem::malformed(format!("its time {time_ns} is below zero")))
 }
 
 fn position(place: Place) -> u64 {

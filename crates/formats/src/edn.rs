@@ -417,10 +417,22 @@ fn atom(token: &[u8]) -> Read<Datum<'_>> {
         }));
     }
     match text.parse::<f64>() {
+        // Beyond the range of doubles many numbers would be read as one.
+        Ok(number) if number.is_infinite() || number == 0.0 && has_digit_above_zero(digits) => {
+            malformed(format!(
+                "`{}` is beyond the range of doubles; write such a value as a string",
+                quoted(token)
+            ))
+        }
         // As the one who wrote it had it, a double, in one way of writing.
         Ok(number) => Ok(Datum::Plain(format!("{number:?}").into())),
         Err(_) => malformed(format!("`{}` is no number", quoted(token))),
     }
+}
+
+fn has_digit_above_zero(number: &str) -> bool {
+    let exponent = number.find(['e', 'E']).unwrap_or(number.len());
+    number[..exponent].bytes().any(|byte| matches!(byte, b'1'..=b'9'))
 }
 
 #[cfg(test)]
@@ -445,6 +457,8 @@ mod tests {
             ("-12", "-12"),
             ("1.50", "1.5"),
             ("15e-1", "1.5"),
+            ("0.00e-1", "0.0"),
+            ("1e308", "1e308"),
             ("\"a b\"", "\"a b\""),
             ("\"\\u0061 b\"", "\"a b\""),
             (":key/word", ":key/word"),
@@ -472,7 +486,9 @@ mod tests {
             let incomplete = Err(EdnError::Incomplete);
             assert_eq!(EdnReader::new(text.as_bytes(), false).datum(), incomplete, "{text}");
         }
-        for text in [")", "[1)}", "12x", ":", "\"\\ud800\"", "[: 1]"] {
+        for text in [
+            ")", "[1)}", "12x", ":", "\"\\ud800\"", "[: 1]", "1e400", "-1e401", "1e-400", "0.01e-400",
+        ] {
             assert!(matches!(datum(text), Err(EdnError::Malformed(_))), "{text}");
         }
     }

@@ -5,7 +5,7 @@
 //! one of unknown outcome, which may have happened at any time since its process was last heard of,
 //! or never. So a history that is linearizable stays so. Where a whole operation may have gone
 //! unseen even that is no help, and [`Loaded::whole_until`] says from where on a violation is no
-//! longer proven.
+//! longer proven. What is told of an earlier operation from there on may have been meant for another.
 
 use std::collections::HashMap;
 use std::mem::discriminant;
@@ -102,6 +102,9 @@ pub(crate) struct Pairing {
     last_heard: Vec<u64>,
     /// Whether an invoke was moved to an earlier stamp.
     moved: bool,
+    /// Answers that say that an operation did not happen, or how, and when they came: kept if the
+    /// history is read leniently.
+    answers: Vec<(Open, u64)>,
     events: u64,
     skipped: Skipped,
     whole_until: u64,
@@ -121,6 +124,7 @@ impl Pairing {
             turns: Turns::default(),
             last_heard: Vec::new(),
             moved: false,
+            answers: Vec::new(),
             events: 0,
             skipped: Skipped::default(),
             whole_until: NEVER,
@@ -154,6 +158,34 @@ impl Pairing {
         self.skip(place, problem)?;
         self.whole_until = self.whole_until.min(stamp);
         Ok(())
+    }
+
+    /// An event whose time or index contradicts its place. It may belong anywhere from `since` on,
+    /// and so may those that it contradicts; `done` says what becomes of it.
+    pub(crate) fn misplaced(
+        &mut self,
+        place: Place,
+        since: u64,
+        problem: Problem,
+        done: &str,
+    ) -> Result<(), FormatError> {
+        if !self.lenient {
+            return Err(problem.at(place));
+        }
+        let from = || match self.stamps {
+            Stamps::Lines => format!("line {since}"),
+            Stamps::Events => format!("event {since}"),
+            Stamps::Nanoseconds => format!("{since} ns"),
+        };
+        self.skipped.add(|| {
+            format!("{place}: {problem}; {done}, and no conflict from {} on is proven", from())
+        });
+        self.whole_until = self.whole_until.min(since);
+        Ok(())
+    }
+
+    pub(crate) fn is_lenient(&self) -> bool {
+        self.lenient
     }
 
     /// Counts what is wrong and can be left aside without harm.
@@ -261,6 +293,13 @@ impl Pairing {
             End::Refused | End::Failed => operation.outcome = Outcome::Fail,
             End::Invoke | End::Info => {}
         }
+        let has_token = matches!(
+            operation.action,
+            Action::Acquire(1..) | Action::TryAcquire(1..)
+        );
+        if self.lenient && (operation.outcome == Outcome::Fail || has_token) {
+            self.answers.push((open, event.stamp));
+        }
         Ok(())
     }
 
@@ -308,6 +347,7 @@ impl Pairing {
         }
         let specification = self.specification.unwrap_or_else(|| self.speaks_of());
         let leases = matches!(specification, Specification::LeaseMutex { .. });
+        self.forget_doubtful_answers();
         for object in &mut self.objects {
             object.operations.retain(|operation| tells(operation, leases));
             if self.moved {
@@ -323,6 +363,25 @@ impl Pairing {
             skipped: self.skipped,
             whole_until: self.whole_until,
         })
+    }
+
+    /// What came once the history was no longer whole may have answered another operation than the
+    /// one that was open before.
+    fn forget_doubtful_answers(&mut self) {
+        for (open, stamp) in std::mem::take(&mut self.answers) {
+            let operation = &mut self.objects[open.object as usize].operations[open.index];
+            if stamp < self.whole_until || operation.invoke >= self.whole_until {
+                continue;
+            }
+            match &mut operation.action {
+                Action::Acquire(token) | Action::TryAcquire(token) => *token = 0,
+                _ => {}
+            }
+            if operation.outcome == Outcome::Fail {
+                operation.outcome = Outcome::Info;
+                operation.complete = NEVER;
+            }
+        }
     }
 
     /// The object that the operations speak of.

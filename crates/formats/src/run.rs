@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use locktest_checker::{Action, NEVER, Object, Operation, Outcome, Specification, Token, Values};
 use locktest_history::{
-    ClientId, Detail, Event, Function, History, KeyId, Milestone, Phase, Record, Resource,
+    ClientId, Detail, Event, Function, History, KeyId, Phase, Record, Resource,
 };
 
 use crate::processes::{ProcessName, Processes};
@@ -359,25 +359,28 @@ fn exits(history: &History) -> HashMap<ClientId, u64> {
     exits.collect()
 }
 
-/// Until when every client's events are there. A run that ended in order has them all.
+/// Until when every client's events are there. A client is known to its end by its own exit, not by
+/// that of the run.
 fn whole_until(history: &History) -> u64 {
-    let is_end = |record: &Record| matches!(record, Record::Milestone { what: Milestone::End, .. });
-    if history.damage.is_empty() && history.records.iter().any(is_end) {
-        return NEVER;
-    }
-    let mut known_until = vec![0; history.run.plan.client_seeds.len()];
+    let clients = (0u32..).take(history.run.plan.client_seeds.len()).map(ClientId);
+    let mut known_until: HashMap<ClientId, u64> = clients.map(|client| (client, 0)).collect();
     for record in &history.records {
         let (client, time_ns) = match record {
+            // The resource stamps its answers, ahead of what the client does.
+            Record::Event(Event { function: Function::Read | Function::Write, phase, .. })
+                if *phase != Phase::Invoke =>
+            {
+                continue;
+            }
             Record::Event(event) => (event.client, event.time_ns),
             // All that it wrote has been read.
             Record::ClientExit(exit) => (exit.client, NEVER),
             _ => continue,
         };
-        if let Some(known_until) = known_until.get_mut(client.0 as usize) {
-            *known_until = time_ns.max(*known_until);
-        }
+        let known_until = known_until.entry(client).or_default();
+        *known_until = time_ns.max(*known_until);
     }
-    known_until.into_iter().min().unwrap_or(0)
+    known_until.into_values().min().unwrap_or(NEVER)
 }
 
 /// Tokens as numbers from 1, in their order.

@@ -6,9 +6,7 @@
 
 use locktest_checker::stream::Step;
 use locktest_checker::{Action, Outcome, Process};
-use locktest_history::{
-    ClientExit, ClientId, Detail, Event, Function, KeyId, Milestone, Phase, Record,
-};
+use locktest_history::{ClientExit, ClientId, Detail, Event, Function, KeyId, Phase, Record};
 
 /// What a record means for the locks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +17,6 @@ pub(crate) enum Told {
     Watermark { client: ClientId, time_ns: u64 },
     /// A client has nothing more to tell.
     Ended { client: ClientId },
-    /// Nobody has anything more to tell.
-    End,
     /// The records contradict each other, in words.
     Broken(String),
 }
@@ -118,7 +114,6 @@ impl Attempts {
                 }
             }
             Record::ClientExit(exit) => self.exit(exit, told),
-            Record::Milestone { what: Milestone::End, .. } => told.push(Told::End),
             _ => {}
         }
     }
@@ -173,7 +168,7 @@ impl Client {
             if attempt <= self.attempt {
                 return Err("asks for its lock twice");
             }
-            if matches!(self.stage, Stage::Asking { .. } | Stage::Releasing { .. }) {
+            if self.stage != Stage::Done {
                 return Err("begins before the one before it is done");
             }
             *self = Client { attempt, key, stage: Stage::Asking { op, asked } };
@@ -353,8 +348,11 @@ mod tests {
             let seen = seen(&[&granted, events]);
             assert!(seen.iter().any(|seen| seen.contains(why)), "{why}: {seen:?}");
         }
-        let early = [(Acquire, Invoke, 1)];
-        let seen = seen(&[&early, &early]);
-        assert!(seen[1].contains("begins before the one before it is done"), "{seen:?}");
+        let releasing = [granted[0], granted[1], (Release, Invoke, 2)];
+        for unfinished in [&granted[..1], &granted, &releasing] {
+            let seen = seen(&[unfinished, &granted]);
+            let why = "begins before the one before it is done";
+            assert!(seen.iter().any(|seen| seen.contains(why)), "{seen:?}");
+        }
     }
 }

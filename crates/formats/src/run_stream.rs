@@ -140,7 +140,6 @@ impl RunStream {
                     let source = self.source(client)?;
                     self.merge.end(source);
                 }
-                Told::End => self.clients.iter().for_each(|source| self.merge.end(*source)),
                 Told::Broken(because) => return Err(because),
             }
         }

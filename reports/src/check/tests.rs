@@ -61,7 +61,11 @@ fn two_holds_that_overlap_are_told_with_their_lines() {
 #[test]
 fn a_violation_outranks_what_is_undecided_and_names_its_key() {
     let undecided = Checked {
-        decision: Decision::Undecided(Undecided { why: Exhausted::Time, decided_until: 40 }),
+        decision: Decision::Undecided(Undecided {
+            why: Exhausted::Time,
+            decided_until: 40,
+            suspected: true,
+        }),
         algorithm: Algorithm::Search { because: Some("a process acquired twice".into()) },
     };
     let report = report(&[("a", undecided), ("b", overlap())], "owner-mutex");

@@ -40,6 +40,7 @@ impl Wording<'_> {
         ObjectReport {
             key: key.to_owned(),
             outcome: CheckOutcome::Violated,
+            suspected: false,
             violated_at: Some(counterexample.at),
             shortest: Some(counterexample.shortest),
             decided_until: None,
@@ -62,13 +63,19 @@ impl Wording<'_> {
             0 => "nothing is decided".to_owned(),
             until => format!("everything up to {} is linearizable", self.at(until)),
         };
+        let suspicion = if undecided.suspected {
+            "; a violation is likely: no order was found, and what ran out was needed to make sure"
+        } else {
+            ""
+        };
         ObjectReport {
             key: key.to_owned(),
             outcome: CheckOutcome::Undecided,
+            suspected: undecided.suspected,
             violated_at: None,
             shortest: None,
             decided_until: Some(undecided.decided_until),
-            why: format!("{what}; {so_far}"),
+            why: format!("{what}; {so_far}{suspicion}"),
             operations: Vec::new(),
         }
     }

@@ -59,7 +59,7 @@ fn doubt(checked: &mut Checked, whole_until: u64) {
         && counterexample.at >= whole_until
     {
         let decided_until = whole_until.saturating_sub(1);
-        let undecided = Undecided { why: Exhausted::Unread, decided_until };
+        let undecided = Undecided { why: Exhausted::Unread, decided_until, suspected: false };
         checked.decision = Decision::Undecided(undecided);
     }
 }

@@ -100,7 +100,8 @@ fn checked(decision: StreamDecision, source: &Source) -> Option<Checked> {
         StreamVerdict::NotLinearizable(alarm) => Decision::NotLinearizable(*alarm),
         StreamVerdict::NeedsWholeHistory(_) if source.is_lasting() => return None,
         StreamVerdict::NeedsWholeHistory(_) => {
-            Decision::Undecided(Undecided { why: Exhausted::Streamed, decided_until: 0 })
+            let why = Exhausted::Streamed;
+            Decision::Undecided(Undecided { why, decided_until: 0, suspected: false })
         }
     };
     Some(Checked { decision, algorithm: Algorithm::Decider })

@@ -67,6 +67,11 @@ impl<M: Model> Inquiry<M> {
         }
     }
 
+    /// Whether no order was found, and it remains to be made sure that there is none.
+    pub fn is_suspicious(&self) -> bool {
+        !matches!(self.stage, Stage::Whole)
+    }
+
     /// What the visited configurations will take after so many more.
     pub fn memory_bytes(&self, more: u64) -> usize {
         self.explorer.as_ref().map_or(0, |explorer| explorer.memory_bytes(more))

@@ -12,9 +12,9 @@ mod explorer;
 mod history;
 mod inquiry;
 
-use crate::check::Options;
 use crate::decision::{Decision, Exhausted, Undecided};
 use crate::model::Model;
+use crate::options::Options;
 
 pub use inquiry::Inquiry;
 
@@ -100,5 +100,6 @@ impl<M: Model> Rounds<M> {
 }
 
 fn undecided<M: Model>(inquiry: &Inquiry<M>, why: Exhausted) -> Decision {
-    Decision::Undecided(Undecided { why, decided_until: inquiry.decided_until() })
+    let (decided_until, suspected) = (inquiry.decided_until(), inquiry.is_suspicious());
+    Decision::Undecided(Undecided { why, decided_until, suspected })
 }
