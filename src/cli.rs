@@ -259,7 +259,7 @@ pub struct RunArgs {
     /// End the run at its first violation: heal, and judge what was recorded.
     #[arg(long, env = "LOCKTEST_STOP_ON_VIOLATION", help_heading = "Run")]
     pub stop_on_violation: bool,
-    /// Exit with 1 for this, too.
+    /// Also exit with 1 for CLASS.
     #[arg(long, env = "LOCKTEST_FAIL_ON", value_name = "CLASS", help_heading = "Run")]
     pub fail_on: Option<FailOn>,
     /// The folder of the run directories.
@@ -304,7 +304,7 @@ Examples:
   locktest check store/latest                               judge a run again, in full
   locktest check store/latest --verify                      and prove that its promises held
   locktest check history.edn --model cas-register           a Jepsen history
-  grep . events.txt | locktest check - --format events      from a pipe, in constant memory
+  grep . events.txt | locktest check - --format events      from a pipe, in little memory
 
 Models:
   mutex  owner-mutex  reentrant-mutex[:DEPTH]  fenced-mutex  semaphore:PERMITS  rwlock
@@ -320,28 +320,28 @@ pub struct CheckArgs {
     /// A run directory, such as store/latest, or a file with a history; `-` is standard input.
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// What the history is written in [default: seen from its beginning].
+    /// The history's format [default: detected from its beginning].
     #[arg(long, value_name = "FORMAT", value_parser = history_format_parser())]
     pub format: Option<Format>,
-    /// What the history is of [default: a run's full verdict, or by the history's operations].
+    /// The model to check against [default: a run's full verdict; else by the operations].
     #[arg(long, value_name = "MODEL")]
     pub model: Option<Specification>,
     /// Check every linearization with the independent verifier.
     #[arg(long)]
     pub verify: bool,
-    /// Leave out and count what makes no sense, instead of refusing the history.
+    /// Skip and count malformed events, instead of refusing the history (with a model).
     #[arg(long)]
     pub lenient: bool,
-    /// The search gives up after this long.
+    /// The search gives up after this long (with a model).
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub budget: Duration,
-    /// The search gives up beyond this much memory, in MiB.
+    /// The search gives up beyond this much memory, in MiB (with a model).
     #[arg(long, default_value_t = 4096, value_name = "MIB")]
     pub memory_limit: usize,
     /// Print the verdict as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Exit with 1 for this, too (a run's full verdict only).
+    /// Also exit with 1 for CLASS (a run's full verdict only).
     #[arg(long, value_name = "CLASS", conflicts_with = "model")]
     pub fail_on: Option<FailOn>,
 }

@@ -52,8 +52,8 @@ pub struct Subject<'a> {
     pub skipped: u64,
     /// The first of those, in words.
     pub first_skipped: &'a [String],
-    /// Whether every linearization was verified; `None` if that was not asked for.
-    pub verified: Option<bool>,
+    /// How many linearizations were verified; `None` if that was not asked for.
+    pub verified: Option<u64>,
     /// How long the decision took, reading included, in milliseconds.
     pub elapsed_ms: f64,
 }
@@ -108,8 +108,8 @@ pub struct CheckReport {
     pub skipped: u64,
     /// The first of those, in words.
     pub first_skipped: Vec<String>,
-    /// Whether every linearization was verified; `null` if that was not asked for.
-    pub verified: Option<bool>,
+    /// How many linearizations were verified; `null` if that was not asked for.
+    pub verified: Option<u64>,
     /// How long the decision took, reading included, in milliseconds.
     pub elapsed_ms: f64,
 }
@@ -177,7 +177,7 @@ impl CheckReport {
             skipped: subject.skipped,
             first_skipped: subject.first_skipped.to_vec(),
             verified: subject.verified,
-            elapsed_ms: subject.elapsed_ms,
+            elapsed_ms: (subject.elapsed_ms * 1e3).round() / 1e3,
         };
         let wording = Wording { subject };
         let (mut violated, mut undecided) = (Vec::new(), Vec::new());

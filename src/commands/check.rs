@@ -26,6 +26,10 @@ pub fn check(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     {
         return run::judge_run_dir(args, run_dir, terminal);
     }
+    if args.fail_on.is_some() && !source.may_be_a_run() {
+        let problem = anyhow!("--fail-on is about a run, and {} is none", source.name);
+        return Err(Failure::usage(problem));
+    }
     let is_of_a_lock = args.model.is_some() || source.format == Format::Events;
     if is_of_a_lock && !args.verify && !args.lenient {
         let specification = args.model.unwrap_or(Specification::OwnerMutex);
@@ -60,7 +64,9 @@ fn conclude(args: &CheckArgs, report: &CheckReport, terminal: &Terminal) -> Resu
 
 fn unreadable(source: &Source, error: FormatError) -> Failure {
     let hint = match &error {
-        FormatError::At { .. } => "; --lenient leaves such records out",
+        FormatError::At { .. } | FormatError::Damaged { .. } => {
+            "; --lenient takes what makes sense"
+        }
         _ => "",
     };
     Failure::usage(anyhow!("{}: {error}{hint}", source.name))

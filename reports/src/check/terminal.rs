@@ -50,22 +50,22 @@ fn amount(report: &CheckReport) -> String {
         text.push_str(&format!(" ({} of unknown outcome)", report.unknown));
     }
     text.push_str(&format!(" on {}", count(report.objects, "object")));
-    text.push_str(&format!(", decided in {}", duration(report.elapsed_ms)));
+    text.push_str(&format!(", in {}", duration(report.elapsed_ms)));
     text
 }
 
 fn how(report: &CheckReport) -> String {
     let mut text = match report.searched {
-        0 => "decided by the polynomial rule of its model".to_owned(),
-        n if n == report.objects => "decided by search".to_owned(),
-        n => format!("{n} of {} objects decided by search", report.objects),
+        0 => "algorithm: the polynomial rule of its model".to_owned(),
+        n if n == report.objects => "algorithm: search".to_owned(),
+        n => format!("algorithm: the polynomial rule of its model; search for {n} objects"),
     };
     if !report.search_reasons.is_empty() {
         text.push_str(&format!(" (the rule does not apply: {})", report.search_reasons.join("; ")));
     }
     match report.verified {
-        Some(true) => text.push_str("; every linearization verified"),
-        Some(false) => text.push_str("; A LINEARIZATION DID NOT VERIFY"),
+        Some(0) => text.push_str("; there is no linearization to verify"),
+        Some(n) => text.push_str(&format!("; {} verified", count(n, "linearization"))),
         None => {}
     }
     text

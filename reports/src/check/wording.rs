@@ -56,7 +56,8 @@ impl Wording<'_> {
             Exhausted::Abandoned => "another object was found not linearizable first",
             Exhausted::Unread => "what contradicts the model may be owed to what was left out",
             Exhausted::Streamed => {
-                "the history needs a second look, which a pipe does not give; check it as a file"
+                "the history has to be looked at as a whole, which a pipe is not; check it as a file, \
+                 or with --verify"
             }
         };
         let so_far = match undecided.decided_until {

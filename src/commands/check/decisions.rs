@@ -64,8 +64,10 @@ fn doubt(checked: &mut Checked, whole_until: u64) {
     }
 }
 
-/// Has the verifier check every linearization. One that is wrong is a bug in locktest.
-fn verify_all(loaded: &Loaded, decisions: &[Checked]) -> Result<bool, Failure> {
+/// Has the verifier check every linearization, and counts them. One that is wrong is a bug in
+/// locktest.
+fn verify_all(loaded: &Loaded, decisions: &[Checked]) -> Result<u64, Failure> {
+    let mut verified = 0;
     for (object, checked) in loaded.objects.iter().zip(decisions) {
         let Decision::Linearizable(certificate) = &checked.decision else { continue };
         let certificate = certificate.as_deref().unwrap_or_default();
@@ -77,8 +79,9 @@ fn verify_all(loaded: &Loaded, decisions: &[Checked]) -> Result<bool, Failure> {
                 ))
             },
         )?;
+        verified += 1;
     }
-    Ok(true)
+    Ok(verified)
 }
 
 /// `process 3`, or whatever the history calls it.

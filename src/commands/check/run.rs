@@ -73,8 +73,8 @@ fn prove(history: &History, double_grant: bool) -> Result<String, Failure> {
     match (overlapped, double_grant) {
         (true, true) => Ok("verified: the promises overlap, as the verdict says".into()),
         (false, false) => Ok(format!(
-            "verified: the {holds} promised holds follow each other, by a proof that shares nothing \
-             with the verdict"
+            "verified: the {holds} promised holds follow each other, by a rule and a proof of their \
+             own"
         )),
         _ => Err(bug("the verdict and the checker disagree about double grants".into())),
     }

@@ -82,6 +82,11 @@ impl Source {
         }
     }
 
+    /// Whether its format can hold a run.
+    pub fn may_be_a_run(&self) -> bool {
+        matches!(self.format, Format::Locktest | Format::Jsonl)
+    }
+
     /// Whether it can be read a second time.
     pub fn is_lasting(&self) -> bool {
         !matches!(self.place, Place::Pipe(_))

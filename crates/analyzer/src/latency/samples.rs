@@ -15,7 +15,7 @@ const ENOUGH_BEYOND: u64 = 10;
 /// longest, 100 kB for ten seconds, and not with their number.
 #[derive(Clone, Debug)]
 pub(crate) struct Samples {
-    /// Counters of 32 bits: four milliards of equal samples are more than any history has.
+    /// Counters of 32 bits: four billion of equal samples are more than any history has.
     histogram: Histogram<u32>,
     n: u64,
     sum_ns: u128,
