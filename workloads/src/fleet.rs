@@ -12,9 +12,9 @@ use locktest_history::{
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock::RunClock;
 use crate::protocol::{ClientConfig, FromClient, ToClient};
@@ -22,6 +22,9 @@ use crate::resource::ProtectedResources;
 
 /// A client that was asked to stop may take this long to release what it holds.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// A client that was killed may take this long to be gone.
+const DEATH_LIMIT: Duration = Duration::from_secs(5);
 
 /// A line longer than this is no event.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -65,6 +68,7 @@ pub struct Fleet {
 struct Running {
     /// Words for the client's standard input; closing it tells the client that we are gone.
     words: mpsc::UnboundedSender<ToClient>,
+    kill: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -99,10 +103,12 @@ impl Fleet {
                 resources: resources.clone(),
                 arrivals: arrivals.clone(),
                 words: words.downgrade(),
+                kill: Arc::new(Notify::new()),
             };
+            let kill = serving.kill.clone();
             tokio::spawn(speak(stdin, config, heard));
             let task = tokio::spawn(serving.run(child, stdout));
-            fleet.clients.push(Running { words, task });
+            fleet.clients.push(Running { words, kill, task });
         }
         Ok(fleet)
     }
@@ -114,16 +120,27 @@ impl Fleet {
 
     /// Asks every client to release what it holds and to end; kills those that do not in time.
     pub async fn stop(self) {
+        self.stop_within(STOP_LIMIT).await;
+    }
+
+    async fn stop_within(self, limit: Duration) {
         for client in &self.clients {
             // A client that has ended hears nothing and need not.
             let _ = client.words.send(ToClient::Stop);
         }
-        let deadline = tokio::time::Instant::now() + STOP_LIMIT;
+        let deadline = Instant::now() + limit;
+        let mut alive = Vec::new();
         for client in self.clients {
-            let mut task = client.task;
-            let remaining = deadline.saturating_duration_since(tokio::time::Instant::now());
-            if timeout(remaining, &mut task).await.is_err() {
-                // Dropping the task drops the child, which kills it.
+            let Running { words, kill, mut task } = client;
+            if timeout_at(deadline, &mut task).await.is_err() {
+                kill.notify_one();
+                alive.push((words, task));
+            }
+        }
+        let deadline = Instant::now() + DEATH_LIMIT;
+        for (_words, mut task) in alive {
+            if timeout_at(deadline, &mut task).await.is_err() {
+                // What cannot be seen dead has no exit on record, since it may still do something.
                 task.abort();
                 let _ = task.await;
             }
@@ -154,12 +171,23 @@ struct Serving {
     resources: Arc<Mutex<ProtectedResources>>,
     arrivals: mpsc::Sender<Arrival>,
     words: mpsc::WeakUnboundedSender<ToClient>,
+    /// Asks for the end of a client that does not end by itself.
+    kill: Arc<Notify>,
 }
 
 impl Serving {
     async fn run(self, mut child: Child, stdout: ChildStdout) {
         let mut lines = BufReader::with_capacity(LONGEST_LINE, stdout).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
+        loop {
+            let line = tokio::select! {
+                line = lines.next_line() => line,
+                () = self.kill.notified() => {
+                    // What it has said is still read. An error means that it has ended already.
+                    let _ = child.start_kill();
+                    continue;
+                }
+            };
+            let Ok(Some(line)) = line else { break };
             let (arrival, answer) = match FromClient::parse(&line) {
                 Some(FromClient::Event(event)) => {
                     let answer = self.serve(&event);
@@ -183,7 +211,14 @@ impl Serving {
             // Nothing that it does is recorded any more. An error means that it has ended already.
             let _ = child.start_kill();
         }
-        let cause = match child.wait().await {
+        let status = tokio::select! {
+            status = child.wait() => status,
+            () = self.kill.notified() => {
+                let _ = child.start_kill();
+                child.wait().await
+            }
+        };
+        let cause = match status {
             Ok(status) => exit_cause(status),
             Err(_) => ExitCause::Failed(-1),
         };
@@ -230,5 +265,87 @@ fn exit_cause(status: std::process::ExitStatus) -> ExitCause {
         (Some(code), _) => ExitCause::Failed(code),
         (None, Some(signal)) => ExitCause::Killed(signal),
         (None, None) => ExitCause::Failed(-1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use locktest_history::{Backend, Bounds, HolderPolicy, Plan};
+
+    use super::*;
+
+    /// What is recorded of a shell that speaks as a client does.
+    async fn recorded(script: &str, limit: Duration) -> Vec<Record> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let (arrivals, mut arrived) = mpsc::channel(16);
+        let clock = RunClock::start();
+        let fleet = Fleet::start([(command, config())], clock, &arrivals).expect("a shell");
+        drop(arrivals);
+        fleet.stop_within(limit).await;
+        let mut records = Vec::new();
+        while let Some(arrival) = arrived.recv().await {
+            match arrival {
+                Arrival::Record(record) => records.push(record),
+                Arrival::Watermark { .. } => {}
+            }
+        }
+        records
+    }
+
+    fn config() -> ClientConfig {
+        let plan = Plan {
+            locktest_version: String::new(),
+            kernel: String::new(),
+            seed: 1,
+            backend: Backend::Sim,
+            recipe: "sim".into(),
+            version: String::new(),
+            server_binary: None,
+            server_settings: Vec::new(),
+            nodes: vec!["n1".into()],
+            client_seeds: vec![1],
+            keys: vec!["lock-0".into()],
+            lease_ttl_ms: 2000,
+            lock_delay_ms: 0,
+            hold_ms: 50,
+            overrun: false,
+            renew_while_waiting: false,
+            holder: HolderPolicy::Trusting,
+            acquire_timeout_ms: 10_000,
+            op_timeout_ms: 1000,
+            time_limit_ms: 60_000,
+            nemesis_interval_ms: 10_000,
+            clock_drift_ppm: 0,
+            bounds: Bounds { lease_bound_ms: 2000, recovery_bound_ms: 1000 },
+            fencing_tokens: false,
+            schedule: Vec::new(),
+        };
+        let (client, servers) = (ClientId(0), Vec::new());
+        ClientConfig { client, origin_monotonic_ns: 0, servers, plan }
+    }
+
+    fn exit(record: &Record) -> Option<ExitCause> {
+        match record {
+            Record::ClientExit(exit) => Some(exit.cause.clone()),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_stop_in_time_is_killed_and_its_exit_recorded() {
+        // The second has closed its standard output, so that nothing but its death can be seen.
+        for script in ["exec sleep 1000", "exec sleep 1000 >&-"] {
+            let records = recorded(script, Duration::from_millis(100)).await;
+            let exits: Vec<_> = records.iter().map(exit).collect();
+            assert_eq!(exits, [Some(ExitCause::Killed(9))], "{script}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_stops_when_asked_is_not_killed() {
+        let script = "read config; read stop; test \"$stop\" = '\"stop\"'";
+        let records = recorded(script, Duration::from_secs(600)).await;
+        assert_eq!(records.iter().map(exit).collect::<Vec<_>>(), [Some(ExitCause::Finished)]);
     }
 }

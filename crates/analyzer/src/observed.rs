@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use locktest_history::{
-    ClientExit, ClientId, Event, ExitCause, FaultBegun, FaultEnded, FaultSkipped, History,
-    LeaderView, Milestone, NodeId, Outcome, Plan, Probe, Record,
+    ClientExit, ClientId, Event, ExitCause, FaultBegun, FaultEnded, FaultSkipped, Function,
+    History, LeaderView, Milestone, NodeId, Outcome, Phase, Plan, Probe, Record,
 };
 
 use crate::operation::{Attempt, ClientEnd, Malformed, Operation, Operations};
@@ -105,6 +105,9 @@ impl<'h> Observed<'h> {
                 },
                 Record::Event(event) => {
                     events.push(event);
+                    if is_stamped_by_the_resource(event) {
+                        continue;
+                    }
                     let unknown = ClientEnd { time_ns: 0, exited: false };
                     let end = clients.entry(event.client).or_insert(unknown);
                     if !end.exited {
@@ -207,6 +210,11 @@ impl<'h> Observed<'h> {
             belief_end_ns: None,
         }
     }
+}
+
+/// Whether the owner of the protected resource stamped it, ahead of what the client does.
+fn is_stamped_by_the_resource(event: &Event) -> bool {
+    matches!(event.function, Function::Read | Function::Write) && event.phase != Phase::Invoke
 }
 
 fn end_of(record: &Record) -> u64 {

@@ -103,7 +103,8 @@ impl Promise {
 /// How far the history knows a client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientEnd {
-    /// When its process ended, or the time of its last event if the history does not say.
+    /// When its process ended, or the time of the last event that it stamped if the history does
+    /// not say.
     pub(crate) time_ns: u64,
     /// Whether the history says that it ended, and so holds all that it ever did.
     pub(crate) exited: bool,

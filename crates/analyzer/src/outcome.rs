@@ -104,10 +104,26 @@ impl Evidence<'_, '_, '_> {
 
     pub(crate) fn properties(&self) -> Properties {
         Properties {
-            safety: self.safety(),
-            deadlock_free: self.deadlock_free(),
-            fault_tolerance: self.fault_tolerance(),
-            fencing: self.fencing(),
+            safety: self.unless_contradicted(self.safety()),
+            deadlock_free: self.unless_contradicted(self.deadlock_free()),
+            fault_tolerance: self.unless_contradicted(self.fault_tolerance()),
+            fencing: self.unless_contradicted(self.fencing()),
+        }
+    }
+
+    /// Records that contradict each other are left out, and what they hid may be a violation: only
+    /// what was found stands.
+    fn unless_contradicted(&self, found: Property) -> Property {
+        let malformed = &self.observed.malformed;
+        match (&malformed.first, found.outcome) {
+            (Some(first), PropertyOutcome::Held | PropertyOutcome::NeedsFencing) => property(
+                PropertyOutcome::Undecided,
+                format!(
+                    "{} left out for contradicting the rest of the history: {first}",
+                    plural(malformed.count, "record"),
+                ),
+            ),
+            _ => found,
         }
     }
 

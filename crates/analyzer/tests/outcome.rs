@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use locktest_analyzer::{PropertyOutcome, RunOutcome, Verdict, Warning};
-use locktest_history::{Detail, Function, Milestone, Phase};
+use locktest_history::{Detail, ExitCause, Function, Milestone, Phase, Resource};
 
 /// Orderly handovers between two clients, each of which waits for the other.
 fn contended(s: &mut Story, handovers: u64) {
@@ -105,7 +105,7 @@ fn a_history_without_records_is_undecided() {
 }
 
 #[test]
-fn events_that_contradict_the_rules_are_left_out_and_named() {
+fn events_that_contradict_the_rules_are_left_out_and_leave_the_run_undecided() {
     let mut s = Story::new();
     contended(&mut s, 20);
     let stray = s.owner(3);
@@ -119,6 +119,78 @@ fn events_that_contradict_the_rules_are_left_out_and_named() {
     };
     assert_eq!(*records, 3);
     assert!(first.contains("c3's operation 700"), "{first}");
+    assert_eq!(verdict.outcome, RunOutcome::Undecided);
+    for property in [&verdict.properties.safety, &verdict.properties.fencing] {
+        assert_eq!(property.outcome, PropertyOutcome::Undecided);
+        let why =
+            "3 records left out for contradicting the rest of the history: c3's operation 700";
+        assert!(property.why.starts_with(why), "{}", property.why);
+    }
+    assert_eq!(verdict.summary, verdict.properties.safety.why);
+}
+
+#[test]
+fn a_single_contradiction_keeps_an_overrun_from_being_called_harmless() {
+    for contradicts in [false, true] {
+        let mut s = Story::new();
+        let a = s.granted(1, 0..10);
+        s.granted(2, 1100..1110);
+        s.release(a, 1200..1210);
+        if contradicts {
+            s.event(a, 700, 1300, Function::Renew, Phase::Ok, Detail::None);
+        }
+        let verdict = s.end(5000);
+        let (safety, run) = match contradicts {
+            false => (PropertyOutcome::NeedsFencing, RunOutcome::Held),
+            true => (PropertyOutcome::Undecided, RunOutcome::Undecided),
+        };
+        assert_eq!((verdict.properties.safety.outcome, verdict.outcome), (safety, run));
+    }
+}
+
+#[test]
+fn a_violation_stands_although_records_contradict_each_other() {
+    let mut s = Story::new();
+    let a = s.granted(1, 0..10);
+    s.granted(2, 20..30);
+    s.event(a, 700, 40, Function::Renew, Phase::Ok, Detail::None);
+    let verdict = s.end(5000);
+    assert_eq!(verdict.properties.safety.outcome, PropertyOutcome::Violated);
+    assert_eq!(verdict.outcome, RunOutcome::Violated);
+}
+
+#[test]
+fn an_answer_of_the_resource_is_no_word_of_its_client() {
+    let story = |heard: bool| {
+        let mut s = Story::new();
+        let a = s.granted(1, 0..10);
+        s.read(a, 50..500, Resource::Fenced, 1, 0);
+        if heard {
+            s.renew(a, 490..500);
+        }
+        s.granted(2, 100..400);
+        s.killed(2, 600);
+        s
+    };
+    // The records of client 1 break off: it may have released after its read began.
+    assert_eq!(found(&story(false).cut()), nothing());
+    assert_eq!(found(&story(true).cut()), ["double-grant x1"]);
+}
+
+#[test]
+fn the_end_of_a_run_is_no_end_of_a_client() {
+    for exits in [false, true] {
+        let mut s = Story::new();
+        s.granted(1, 0..10);
+        s.granted(2, 100..400);
+        if exits {
+            s.exit(1, 600, ExitCause::Finished);
+        }
+        s.exit(2, 600, ExitCause::Finished);
+        s.milestone(600, Milestone::End);
+        let expected = if exits { vec!["double-grant x1".to_owned()] } else { nothing() };
+        assert_eq!(found(&s.cut()), expected);
+    }
 }
 
 #[test]

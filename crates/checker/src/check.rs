@@ -209,7 +209,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::decision::Exhausted;
+    use crate::decision::{Conflict, Exhausted, Involved};
     use crate::operation::{NEVER, Outcome, Value};
 
     const OPTIONS: Options<'static> =
@@ -230,7 +230,7 @@ mod tests {
         checked.pop().expect("one object")
     }
 
-    /// Two reads that are good, then many concurrent writes and a read of what nobody wrote.
+    /// Two reads that are good, then many concurrent writes and, after them, two values at once.
     fn hard() -> Vec<Operation> {
         let mut operations = vec![
             operation(1, 2, 0, Action::Read(Value::NIL)),
@@ -239,6 +239,16 @@ mod tests {
         for number in 1..=20 {
             operations.push(operation(10, 20, number, Action::Write(Value(number))));
         }
+        for number in 1..=2 {
+            operations.push(operation(30, 40, number, Action::Read(Value(number))));
+        }
+        operations
+    }
+
+    /// The same, but what is read is what nobody wrote.
+    fn hard_but_plainly_bad() -> Vec<Operation> {
+        let mut operations = hard();
+        operations.truncate(22);
         operations.push(operation(30, 40, 0, Action::Read(Value(99))));
         operations
     }
@@ -371,6 +381,57 @@ mod tests {
         let checked = check(Specification::CasRegister, &objects, &Values::default(), &options);
         assert_eq!(undecided(&checked[0].decision), (Exhausted::Memory, 39));
         assert_eq!(checked[1].decision, Decision::Linearizable(Some(vec![0])));
+    }
+
+    #[test]
+    fn a_read_of_what_nobody_wrote_is_refuted_though_much_may_have_come_before_it() {
+        let left = Cell::new(8u32);
+        let time_is_up = || left.replace(left.get().saturating_sub(1)) == 0;
+        let options = Options { time_is_up: &time_is_up, ..OPTIONS };
+        let operations = hard_but_plainly_bad();
+        let specification = Specification::CasRegister;
+        let decision = search_one(specification, &operations, &Values::default(), &options);
+        let stuck = Involved { index: 22, operation: operations[22] };
+        let conflict = Conflict::NoOrder { stuck, open: Vec::new() };
+        let found = Counterexample { at: 40, shortest: true, conflict };
+        assert_eq!(decision, Decision::NotLinearizable(found));
+    }
+
+    #[test]
+    fn what_is_plainly_bad_stands_though_no_budget_is_left_for_what_comes_before_it() {
+        let mut operations = hard();
+        operations.push(operation(50, 60, 0, Action::Read(Value(99))));
+        let objects = [object(operations), object(bad())];
+        let values = Values::default();
+        let budgets = [
+            (Options { time_is_up: &|| true, ..OPTIONS }, &objects[..1]),
+            (Options { memory_limit_bytes: 1 << 20, ..OPTIONS }, &objects[..1]),
+            // The other object ends the search.
+            (OPTIONS, &objects[..]),
+        ];
+        for (options, objects) in budgets {
+            let checked = check(Specification::CasRegister, objects, &values, &options);
+            let Decision::NotLinearizable(found) = &checked[0].decision else {
+                panic!("nobody wrote it: {checked:?}");
+            };
+            assert_eq!((found.at, found.shortest), (60, false));
+            let Conflict::NoOrder { stuck, .. } = &found.conflict else {
+                panic!("the search finds no other conflict");
+            };
+            assert_eq!(stuck.operation, objects[0].operations[24]);
+        }
+    }
+
+    #[test]
+    fn a_read_of_what_nobody_wrote_hides_no_shorter_counterexample() {
+        let mut operations = hard_but_plainly_bad();
+        operations.push(operation(5, 6, 30, Action::Write(Value(1))));
+        operations.push(operation(7, 8, 30, Action::Read(Value::NIL)));
+        let checked = check_one(Specification::CasRegister, operations);
+        let Decision::NotLinearizable(found) = checked.decision else {
+            panic!("the second read is too late: {checked:?}");
+        };
+        assert_eq!((found.at, found.shortest), (8, true));
     }
 
     #[test]

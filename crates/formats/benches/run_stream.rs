@@ -220,6 +220,10 @@ fn write_run(path: &Path) -> Result<(), Box<dyn Error>> {
         writer.append(&Record::Event(event))?;
     }
     let time_ns = (round + 1) * 1_000_000;
+    for client in (0u32..).take(run().plan.client_seeds.len()).map(ClientId) {
+        let cause = ExitCause::Finished;
+        writer.append(&Record::ClientExit(ClientExit { time_ns, client, cause }))?;
+    }
     writer.append(&Record::Milestone { time_ns, what: Milestone::End })?;
     writer.finish()?;
     Ok(())

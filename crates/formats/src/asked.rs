@@ -181,11 +181,7 @@ impl Asker {
 
     /// Looks whether an event's index and time agree with its place, and tells whether it can be
     /// read there.
-    fn order(
-        &mut self,
-        pairing: &mut Pairing,
-        fields: &Fields<'_>,
-    ) -> Result<bool, FormatError> {
+    fn order(&mut self, pairing: &mut Pairing, fields: &Fields<'_>) -> Result<bool, FormatError> {
         let Fields { place, .. } = *fields;
         let earliest = self.earliest(pairing.stamps, place);
         let keep = pairing.is_lenient();

@@ -487,7 +487,16 @@ mod tests {
             assert_eq!(EdnReader::new(text.as_bytes(), false).datum(), incomplete, "{text}");
         }
         for text in [
-            ")", "[1)}", "12x", ":", "\"\\ud800\"", "[: 1]", "1e400", "-1e401", "1e-400", "0.01e-400",
+            ")",
+            "[1)}",
+            "12x",
+            ":",
+            "\"\\ud800\"",
+            "[: 1]",
+            "1e400",
+            "-1e401",
+            "1e-400",
+            "0.01e-400",
         ] {
             assert!(matches!(datum(text), Err(EdnError::Malformed(_))), "{text}");
         }

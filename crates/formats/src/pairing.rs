@@ -293,10 +293,7 @@ impl Pairing {
             End::Refused | End::Failed => operation.outcome = Outcome::Fail,
             End::Invoke | End::Info => {}
         }
-        let has_token = matches!(
-            operation.action,
-            Action::Acquire(1..) | Action::TryAcquire(1..)
-        );
+        let has_token = matches!(operation.action, Action::Acquire(1..) | Action::TryAcquire(1..));
         if self.lenient && (operation.outcome == Outcome::Fail || has_token) {
             self.answers.push((open, event.stamp));
         }

@@ -12,7 +12,8 @@
 //!   is left out, and with it the release that revokes what it may have left.
 //! - Renewals are left out: the leases of a run begin before its acquires, which no model here has.
 //!   The analyzer is what judges leases.
-//! - Tokens come from reading the lock's entry back, and are numbered in their order.
+//! - Tokens come from reading the lock's entry back; those that are pairs are numbered in their
+//!   order.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -121,7 +122,7 @@ pub fn load_run(history: &History, options: &Options) -> Result<Loaded, FormatEr
 fn refused(model: Specification) -> Option<&'static str> {
     match model {
         Specification::LeaseMutex { .. } => {
-            Some("its leases begin before its acquires; `locktest analyze` judges leases")
+            Some("its leases begin before its acquires; without a model a check judges its leases")
         }
         Specification::CasRegister | Specification::KeyValue => {
             Some("its clients asked for locks; check it as a lock or as a fenced-resource")
@@ -383,9 +384,10 @@ fn whole_until(history: &History) -> u64 {
     known_until.into_values().min().unwrap_or(NEVER)
 }
 
-/// Tokens as numbers from 1, in their order.
+/// Tokens as numbers above zero: as the store gave them, or, if they are pairs, by their order.
 struct Tokens {
     all: Vec<locktest_history::Token>,
+    are_numbers: bool,
     of: HashMap<Owner, locktest_history::Token>,
 }
 
@@ -404,10 +406,14 @@ impl Tokens {
                 _ => {}
             }
         }
-        Tokens { all: all.into_iter().collect(), of }
+        let are_numbers = all.iter().all(|token| token.major > 0 && token.minor == 0);
+        Tokens { all: all.into_iter().collect(), are_numbers, of }
     }
 
     fn number(&self, token: locktest_history::Token) -> Token {
+        if self.are_numbers {
+            return token.major;
+        }
         self.all.binary_search(&token).map_or(0, |index| index as u64 + 1)
     }
 

@@ -337,6 +337,7 @@ mod tests {
     #[test]
     fn what_no_client_does_is_named() {
         let granted = [(Acquire, Invoke, 1), (Acquire, Happened, 1)];
+        let lost = [granted[0], granted[1], (Lost, Happened, 2)];
         for (events, why) in [
             (&[(Release, Invoke, 2)][..], "is not the one that its client is at"),
             (&[(Acquire, Invoke, 2), (Release, Invoke, 3)], "releases out of turn"),
@@ -345,7 +346,7 @@ mod tests {
             (&[(Acquire, Invoke, 2), (TryAcquire, Happened, 2)], "what it did not ask"),
             (&[(Acquire, Invoke, 2), (Acquire, Invoke, 3)], "asks for its lock twice"),
         ] {
-            let seen = seen(&[&granted, events]);
+            let seen = seen(&[&lost, events]);
             assert!(seen.iter().any(|seen| seen.contains(why)), "{why}: {seen:?}");
         }
         let releasing = [granted[0], granted[1], (Release, Invoke, 2)];

@@ -114,6 +114,12 @@ fn records(rng: &mut ChaCha8Rng) -> Vec<Record> {
         // Now and then two clients do something in the same instant.
         time_ns += u64::from(rng.random_bool(0.9));
     }
+    for (client, last) in (0..).map(ClientId).zip(&clients) {
+        if last.doing != Doing::Gone {
+            let cause = ExitCause::Finished;
+            records.push(Record::ClientExit(ClientExit { time_ns: time_ns + 1, client, cause }));
+        }
+    }
     records.push(Record::Milestone { time_ns: time_ns + 1, what: Milestone::End });
     records
 }
@@ -245,12 +251,16 @@ fn a_run_that_breaks_off_is_decided_until_its_least_known_client() {
     assert_eq!(decision.until_ns, Some(10), "the first client may have done anything since");
     assert_eq!(decision.keys[0].verdict, StreamVerdict::Linearizable);
 
-    for client in [0, 1] {
+    writer.append(&Record::Milestone { time_ns: 30, what: Milestone::End }).expect("append");
+    writer.flush().expect("flush");
+    let decision = decide_run(&path, Specification::OwnerMutex).expect("a history").expect("one");
+    assert_eq!(decision.until_ns, Some(10), "the end of the run is no end of its clients");
+
+    for client in 0..CLIENTS as u32 {
         let cause = ExitCause::Finished;
         let exit = ClientExit { time_ns: 30, client: ClientId(client), cause };
         writer.append(&Record::ClientExit(exit)).expect("append");
     }
-    writer.append(&Record::Milestone { time_ns: 30, what: Milestone::End }).expect("append");
     writer.flush().expect("flush");
     let decision = decide_run(&path, Specification::OwnerMutex).expect("a history").expect("one");
     assert_eq!(decision.until_ns, None);

@@ -1,5 +1,7 @@
 //! A register with read, write and compare-and-set.
 
+use std::collections::HashMap;
+
 use super::{DependsOn, Model};
 use crate::operation::{Action, Operation, Outcome, Value};
 
@@ -40,6 +42,45 @@ impl Model for CasRegister {
     fn effect_depends_on(&self) -> DependsOn {
         DependsOn::Action
     }
+
+    /// The first completion by which it is clear that somebody saw what nobody wrote. Usually that
+    /// is the completion of the read; but a write that fails later may explain it until then.
+    fn plainly_bad(&self, operations: &[Operation]) -> Option<usize> {
+        // Of all that saw one value, the first to complete has the fewest writes to explain it. By
+        // value: that one, and the last completion that is needed to see that nothing does.
+        let mut seen: HashMap<Value, (usize, usize)> = HashMap::new();
+        for (number, operation) in operations.iter().enumerate() {
+            let (Action::Read(value) | Action::Cas { expected: value, .. }) = operation.action
+            else {
+                continue;
+            };
+            if operation.outcome == Outcome::Ok && value != Value::NIL {
+                let first = seen.entry(value).or_insert((number, number));
+                if operation.complete < operations[first.0].complete {
+                    *first = (number, number);
+                }
+            }
+        }
+        for (number, operation) in operations.iter().enumerate() {
+            let value = match operation.action {
+                Action::Write(written) => written,
+                // One that writes what it expects brings nothing new.
+                Action::Cas { expected, new } if expected != new => new,
+                _ => continue,
+            };
+            let Some((first, last)) = seen.get_mut(&value) else { continue };
+            if operation.invoke > operations[*first].complete {
+                continue;
+            }
+            if operation.outcome != Outcome::Fail {
+                seen.remove(&value);
+            } else if operation.complete > operations[*last].complete {
+                *last = number;
+            }
+        }
+        let completions = seen.into_values().map(|(_, last)| last);
+        completions.min_by_key(|number| (operations[*number].complete, *number))
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +89,8 @@ mod tests {
     use super::*;
     use Action::*;
     use Outcome::*;
+
+    use crate::operation::NEVER;
 
     const NIL: Value = Value::NIL;
     const ONE: Value = Value(1);
@@ -73,5 +116,40 @@ mod tests {
         );
         let cas = Cas { expected: NIL, new: NIL };
         knows_only(&CasRegister, &[Read(NIL), Write(NIL), cas]);
+    }
+
+    #[test]
+    fn what_nobody_wrote_before_it_was_seen_is_plainly_bad() {
+        let plainly_bad = |lines: &[(u64, u64, Action, Outcome)]| {
+            let operation = |&(invoke, complete, action, outcome)| Operation {
+                invoke,
+                complete,
+                action,
+                process: 0,
+                outcome,
+            };
+            let operations: Vec<Operation> = lines.iter().map(operation).collect();
+            CasRegister.plainly_bad(&operations)
+        };
+        let swap = |expected, new| Cas { expected, new };
+        let read = (5, 9, Read(ONE), Ok);
+        assert_eq!(plainly_bad(&[read]), Some(0));
+        assert_eq!(plainly_bad(&[(5, 9, swap(ONE, TWO), Ok)]), Some(0));
+        assert_eq!(plainly_bad(&[(5, 9, swap(ONE, ONE), Ok)]), Some(0));
+        assert_eq!(plainly_bad(&[(5, 9, Read(NIL), Ok)]), None);
+        assert_eq!(plainly_bad(&[(5, 9, swap(ONE, TWO), Fail)]), None);
+        assert_eq!(plainly_bad(&[(5, NEVER, swap(ONE, TWO), Info)]), None);
+        for writes in [Write(ONE), swap(NIL, ONE)] {
+            assert_eq!(plainly_bad(&[read, (9, 20, writes, Ok)]), None);
+            assert_eq!(plainly_bad(&[(9, NEVER, writes, Info), read]), None);
+            assert_eq!(plainly_bad(&[read, (10, 20, writes, Ok)]), Some(0));
+            assert_eq!(plainly_bad(&[read, (9, 20, writes, Fail)]), Some(1), "not before it fails");
+            assert_eq!(plainly_bad(&[read, (1, 8, writes, Fail)]), Some(0));
+            assert_eq!(plainly_bad(&[read, (10, 20, writes, Fail)]), Some(0));
+            assert_eq!(plainly_bad(&[(9, 20, writes, Fail), read, (1, 2, writes, Ok)]), None);
+        }
+        let later = (6, 10, Read(ONE), Ok);
+        assert_eq!(plainly_bad(&[later, read, (10, 20, Write(ONE), Ok)]), Some(1));
+        assert_eq!(plainly_bad(&[later, (1, 7, Read(TWO), Ok)]), Some(1), "the first of both");
     }
 }

@@ -49,6 +49,12 @@ pub trait Model {
 
     /// What tells two operations of one action apart.
     fn effect_depends_on(&self) -> DependsOn;
+
+    /// An operation at whose completion the history is surely bad, if that is plain without a
+    /// search; of several, one that completes first.
+    fn plainly_bad(&self, _operations: &[Operation]) -> Option<usize> {
+        None
+    }
 }
 
 /// What the effect of an operation depends on, besides its action and the state.

@@ -5,13 +5,13 @@ use super::explorer::{Explorer, Progress};
 use super::history::{
     History, Numbered, begun, in_order, is_open_at, is_required, is_told_more_after, prefix,
 };
-use crate::decision::{Conflict, Counterexample, Decision, Involved};
+use crate::decision::{Conflict, Counterexample, Decision, Exhausted, Involved, Undecided};
 use crate::model::Model;
 use crate::operation::Operation;
 
 /// The decision for one object in the making: first the whole history is searched, and if it is not
 /// linearizable its prefixes for the shortest that is not, which at last is searched again without
-/// fingerprints.
+/// fingerprints. Of a history that is plainly bad only the prefixes before are searched.
 pub struct Inquiry<M: Model> {
     model: M,
     certificate: bool,
@@ -20,7 +20,9 @@ pub struct Inquiry<M: Model> {
     operations: Vec<Numbered>,
     /// The stamps at which something completes.
     completions: Vec<u64>,
-    /// How many of these end prefixes that are known to be linearizable.
+    /// The operation at whose completion the history is bad, if the model knows without a search.
+    plainly_bad: Option<Numbered>,
+    /// How many completions end prefixes that are known to be linearizable.
     good: usize,
     stage: Stage,
     /// What is searched in this stage; `None` before the first and after the last.
@@ -42,6 +44,8 @@ enum Stage {
 impl<M: Model> Inquiry<M> {
     /// The inquiry into these operations.
     pub fn new(model: M, operations: &[Operation], certificate: bool) -> Inquiry<M> {
+        let plainly_bad = model.plainly_bad(operations);
+        let plainly_bad = plainly_bad.map(|index| (index as u32, operations[index]));
         let operations = in_order(operations);
         let required = operations.iter().filter(|(_, operation)| is_required(operation));
         let mut completions: Vec<u64> = required.map(|(_, operation)| operation.complete).collect();
@@ -53,23 +57,26 @@ impl<M: Model> Inquiry<M> {
             visited: Visited::fingerprints,
             operations,
             completions,
+            plainly_bad,
             good: 0,
             stage: Stage::Whole,
             explorer: None,
         }
     }
 
-    /// Everything up to this stamp is linearizable.
-    pub fn decided_until(&self) -> u64 {
-        match self.completions.get(self.good_so_far()) {
+    /// The decision if there is nothing left to search with: what is plainly bad stays so.
+    pub fn given_up(&self, why: Exhausted) -> Decision {
+        if let Some(stuck) = self.plainly_bad {
+            let counterexample = self.counterexample(stuck.1.complete, Some(stuck));
+            return Decision::NotLinearizable(Counterexample { shortest: false, ..counterexample });
+        }
+        let decided_until = match self.completions.get(self.good_so_far()) {
             Some(stamp) => stamp.saturating_sub(1),
             None => u64::MAX,
-        }
-    }
-
-    /// Whether no order was found, and it remains to be made sure that there is none.
-    pub fn is_suspicious(&self) -> bool {
-        !matches!(self.stage, Stage::Whole)
+        };
+        // No order was found, and it remains to be made sure that there is none.
+        let suspected = !matches!(self.stage, Stage::Whole);
+        Decision::Undecided(Undecided { why, decided_until, suspected })
     }
 
     /// What the visited configurations will take after so many more.
@@ -85,10 +92,12 @@ impl<M: Model> Inquiry<M> {
 
     /// Visits so many configurations; the decision if that was enough.
     pub fn advance(&mut self, steps: u64) -> Option<Decision> {
-        let explorer = self.explorer.get_or_insert_with(|| {
-            let history = History::new(&self.model, self.operations.iter().copied());
-            Explorer::new(&self.model, history, (self.visited)())
-        });
+        if self.explorer.is_none()
+            && let Some(decision) = self.begin()
+        {
+            return Some(decision);
+        }
+        let explorer = self.explorer.as_mut()?;
         let progress = explorer.advance(&self.model, steps);
         if progress == Progress::Paused {
             return None;
@@ -104,19 +113,16 @@ impl<M: Model> Inquiry<M> {
                 // prefix alone does not, so it may still be good.
                 let told_more = is_told_more_after(&self.operations, self.completions[self.good]);
                 let bad = if told_more { self.completions.len() - 1 } else { self.good };
-                self.narrow(self.good, bad);
-                None
+                self.narrow(self.good, bad)
             }
             Stage::Narrow { probe, bad } if found => {
                 let stride = probe + 1 - self.good;
                 self.good = probe + 1;
-                self.narrow(probe + 2 * stride, bad);
-                None
+                self.narrow(probe + 2 * stride, bad)
             }
             Stage::Narrow { probe, .. } => {
                 self.good = self.good_so_far();
-                self.narrow(self.good, probe);
-                None
+                self.narrow(self.good, probe)
             }
             Stage::Confirm { .. } if found => {
                 // Two configurations have one fingerprint.
@@ -126,13 +132,33 @@ impl<M: Model> Inquiry<M> {
             }
             Stage::Confirm { bad } => {
                 let stuck = explorer.stuck();
-                Some(Decision::NotLinearizable(self.counterexample(bad, stuck)))
+                let at = self.completions[bad];
+                Some(Decision::NotLinearizable(self.counterexample(at, stuck)))
             }
         }
     }
 
-    /// Goes on to the prefix to `probe`, or to the confirmation if nothing is left to probe.
-    fn narrow(&mut self, probe: usize, bad: usize) {
+    /// Begins with the whole history, or with all that comes before it is plainly bad.
+    fn begin(&mut self) -> Option<Decision> {
+        if let Some((_, operation)) = self.plainly_bad {
+            let bad = self.completions.partition_point(|stamp| *stamp < operation.complete);
+            return self.narrow(bad, bad);
+        }
+        let history = History::new(&self.model, self.operations.iter().copied());
+        self.explorer = Some(Explorer::new(&self.model, history, (self.visited)()));
+        None
+    }
+
+    /// Goes on to the prefix to `probe`, or to the confirmation if nothing is left to probe: the
+    /// decision if there is nothing to confirm.
+    fn narrow(&mut self, probe: usize, bad: usize) -> Option<Decision> {
+        if let Some(stuck) = self.plainly_bad
+            && self.good == bad
+            && self.completions[bad] == stuck.1.complete
+        {
+            let counterexample = self.counterexample(stuck.1.complete, Some(stuck));
+            return Some(Decision::NotLinearizable(counterexample));
+        }
         let (end, visited): (_, fn() -> _) = if self.good == bad {
             self.stage = Stage::Confirm { bad };
             (bad, Visited::exact)
@@ -144,6 +170,7 @@ impl<M: Model> Inquiry<M> {
         let prefix = prefix(&self.operations, self.completions[end]);
         let history = History::new(&self.model, prefix);
         self.explorer = Some(Explorer::new(&self.model, history, visited()));
+        None
     }
 
     /// How many completions are explained by what is known and by the search that is under way.
@@ -155,8 +182,8 @@ impl<M: Model> Inquiry<M> {
         self.good.max(explained)
     }
 
-    fn counterexample(&self, bad: usize, stuck: Option<Numbered>) -> Counterexample {
-        let at = self.completions[bad];
+    /// The shortest bad prefix ends at `at`.
+    fn counterexample(&self, at: u64, stuck: Option<Numbered>) -> Counterexample {
         let involved = |&(index, operation): &Numbered| Involved { index: index.into(), operation };
         // The furthest order may have stopped before: what it lacks need not be what breaks it.
         let completes_then =

@@ -12,7 +12,7 @@ mod explorer;
 mod history;
 mod inquiry;
 
-use crate::decision::{Decision, Exhausted, Undecided};
+use crate::decision::{Decision, Exhausted};
 use crate::model::Model;
 use crate::options::Options;
 
@@ -37,7 +37,7 @@ pub fn search<M: Model>(
     let mut rounds = Rounds { inquiries, decisions, memory_bytes, found_one };
     let why = rounds.run(options);
     let decided = rounds.decisions.into_iter().zip(&rounds.inquiries);
-    decided.map(|(decision, inquiry)| decision.unwrap_or_else(|| undecided(inquiry, why))).collect()
+    decided.map(|(decision, inquiry)| decision.unwrap_or_else(|| inquiry.given_up(why))).collect()
 }
 
 struct Rounds<M: Model> {
@@ -94,12 +94,7 @@ impl<M: Model> Rounds<M> {
             (0..self.inquiries.len()).filter(|turn| self.decisions[*turn].is_none());
         let largest = undecided_turns.max_by_key(|turn| self.memory_bytes[*turn])?;
         self.inquiries[largest].free();
-        self.decisions[largest] = Some(undecided(&self.inquiries[largest], Exhausted::Memory));
+        self.decisions[largest] = Some(self.inquiries[largest].given_up(Exhausted::Memory));
         Some(std::mem::take(&mut self.memory_bytes[largest]))
     }
-}
-
-fn undecided<M: Model>(inquiry: &Inquiry<M>, why: Exhausted) -> Decision {
-    let (decided_until, suspected) = (inquiry.decided_until(), inquiry.is_suspicious());
-    Decision::Undecided(Undecided { why, decided_until, suspected })
 }

@@ -24,7 +24,7 @@ pub struct Merged<T> {
     /// Which end.
     pub kind: Kind,
     /// Whether something later was given out before, so that this is out of order. Only items of a
-    /// source that was set aside, had ended, or ran backwards in time are late.
+    /// source that had ended, was added too late, or ran backwards in time are late.
     pub late: bool,
     /// What was pushed.
     pub item: T,
@@ -35,11 +35,11 @@ pub struct Merged<T> {
 /// item is one for its own stamp.
 ///
 /// What waits is not bounded here: one silent source holds everything back. The caller looks at
-/// [`buffered`](Merge::buffered) or at its clock, and sets that source aside.
+/// [`buffered`](Merge::buffered), and ends that source or gives up.
 #[derive(Debug)]
 pub struct Merge<T> {
-    /// What each source has promised; `None` holds nothing back.
-    watermarks: Vec<Watermark>,
+    /// What each source has promised; `None` if it has ended, and holds nothing back.
+    watermarks: Vec<Option<u64>>,
     /// The least of them, `u64::MAX` if nothing is held back; or less, if no source is at it.
     least: u64,
     /// How many sources are at the least. The others need a look only once none is, and even then
@@ -53,13 +53,6 @@ pub struct Merge<T> {
     /// The latest that came out.
     released: Option<(u64, Kind)>,
     pushed: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Watermark {
-    Holds(u64),
-    Aside,
-    Ended,
 }
 
 impl<T> Default for Merge<T> {
@@ -86,13 +79,13 @@ impl<T> Merge<T> {
     /// Adds a source that will bring nothing older than `watermark`, and so holds back everything
     /// that is not older either.
     pub fn add_source(&mut self, watermark: u64) -> Source {
-        self.watermarks.push(Watermark::Ended);
+        self.watermarks.push(None);
         let source = self.watermarks.len() - 1;
-        self.set(source, Watermark::Holds(watermark));
+        self.set(source, Some(watermark));
         Source(source)
     }
 
-    /// Takes an item. A source that was set aside holds the others back again from here on.
+    /// Takes an item, which is a watermark as well.
     pub fn push(&mut self, source: Source, stamp: u64, kind: Kind, item: T) {
         self.watermark(source, stamp);
         if self.released.is_some_and(|released| (stamp, kind) < released) {
@@ -108,25 +101,17 @@ impl<T> Merge<T> {
         }
     }
 
-    /// Nothing older than `stamp` follows from this source. A source that was set aside holds the
-    /// others back again; one that has ended does not.
+    /// Nothing older than `stamp` follows from this source. One that has ended holds nothing back
+    /// even so.
     pub fn watermark(&mut self, source: Source, stamp: u64) {
-        if self.watermarks[source.0] != Watermark::Ended {
-            self.set(source.0, Watermark::Holds(stamp));
+        if self.watermarks[source.0].is_some() {
+            self.set(source.0, Some(stamp));
         }
     }
 
     /// Nothing at all follows from this source.
     pub fn end(&mut self, source: Source) {
-        self.set(source.0, Watermark::Ended);
-    }
-
-    /// The source holds the others back no longer, until it is heard of again; what it brings then
-    /// may be late.
-    pub fn set_aside(&mut self, source: Source) {
-        if self.watermarks[source.0] != Watermark::Ended {
-            self.set(source.0, Watermark::Aside);
-        }
+        self.set(source.0, None);
     }
 
     /// The next item in time order, or one that is late; `None` while a source may bring an earlier
@@ -171,19 +156,17 @@ impl<T> Merge<T> {
     /// The sources that hold back what waits longest.
     pub fn holding_back(&self) -> impl Iterator<Item = Source> {
         let least = self.least_watermark();
-        let holds = move |watermark: &Watermark| *watermark == Watermark::Holds(least);
-        self.watermarks
-            .iter()
-            .enumerate()
-            .filter_map(move |(source, watermark)| holds(watermark).then_some(Source(source)))
+        let sources = self.watermarks.iter().enumerate();
+        let holding = sources.filter(move |(_, watermark)| **watermark == Some(least));
+        holding.map(|(source, _)| Source(source))
     }
 
-    fn set(&mut self, source: usize, watermark: Watermark) {
+    fn set(&mut self, source: usize, watermark: Option<u64>) {
         let before = std::mem::replace(&mut self.watermarks[source], watermark);
         if before == watermark {
             return;
         }
-        if let Watermark::Holds(stamp) = watermark {
+        if let Some(stamp) = watermark {
             match stamp.cmp(&self.least) {
                 Ordering::Less => {
                     self.least = stamp;
@@ -194,7 +177,7 @@ impl<T> Merge<T> {
                 Ordering::Greater => {}
             }
         }
-        if before == Watermark::Holds(self.least) {
+        if before == Some(self.least) {
             self.at_least -= 1;
         }
     }
@@ -202,13 +185,11 @@ impl<T> Merge<T> {
     /// The least watermark, and how many sources are at it.
     fn find_least(&self) -> (u64, usize) {
         let (mut least, mut at_least) = (u64::MAX, 0);
-        for watermark in &self.watermarks {
-            if let Watermark::Holds(stamp) = *watermark {
-                if stamp < least {
-                    (least, at_least) = (stamp, 0);
-                }
-                at_least += usize::from(stamp == least);
+        for stamp in self.watermarks.iter().copied().flatten() {
+            if stamp < least {
+                (least, at_least) = (stamp, 0);
             }
+            at_least += usize::from(stamp == least);
         }
         (least, at_least)
     }
@@ -292,21 +273,19 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_is_set_aside_holds_nothing_back_and_comes_late() {
+    fn what_a_source_brings_after_its_end_may_be_late() {
         let mut merge = Merge::new();
         let (a, b) = (merge.add_source(0), merge.add_source(0));
         merge.push(b, 5, Invoke, "b5");
         merge.push(a, 10, Invoke, "a10");
         merge.push(a, 20, Invoke, "a20");
         assert_eq!(drain(&mut merge), ["b5"]);
-        assert_eq!(merge.holding_back().collect::<Vec<_>>(), [b]);
-        merge.set_aside(b);
+        merge.end(b);
         assert_eq!(drain(&mut merge), ["a10", "a20"]);
         merge.push(b, 12, Invoke, "b12");
-        merge.push(b, 25, Invoke, "b25");
-        merge.push(a, 30, Invoke, "a30");
+        merge.push(b, 20, Invoke, "b20");
         let out: Vec<_> = std::iter::from_fn(|| merge.pop()).map(|m| (m.item, m.late)).collect();
-        assert_eq!(out, [("b12", true), ("b25", false)], "and b is waited for again");
+        assert_eq!(out, [("b12", true), ("b20", false)]);
     }
 
     #[test]

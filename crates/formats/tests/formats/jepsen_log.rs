@@ -53,6 +53,10 @@ fn a_cas_that_failed_for_a_reason_of_its_own_tells_nothing() {
         "0\t:invoke\t:cas\t[0 1]\n0\t:fail\t:cas\t:refused\n1\t:invoke\t:write\t1\n1\t:ok\t:write\t1\n",
         "1 write(1) 3..4 ok",
     );
+    check(
+        "0\t:invoke\t:cas\t[0 1]\n0\t:fail\t:cas\t[0 1]\t:connection-refused\n1\t:invoke\t:write\t1\n1\t:ok\t:write\t1\n",
+        "1 write(1) 3..4 ok",
+    );
 }
 
 #[test]

@@ -71,7 +71,11 @@ fn history(text: &str) -> History {
         let parse = |word: &str| serde_json::from_value(word.into());
         let phase: Phase = parse(words[3]).expect("a phase");
         let function: Function = serde_json::from_value(words[4].into()).expect("a function");
-        let token = |major: &str| Some(Token { major: major.parse().expect("a token"), minor: 0 });
+        let token = |text: &str| {
+            let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+            let number = |text: &str| text.parse().expect("a token");
+            Some(Token { major: number(major), minor: number(minor) })
+        };
         let detail = match words.get(5).copied().unwrap_or_default().split_once(':') {
             Some(("token", major)) => {
                 Detail::Entry { ours: true, token: token(major), at_revision: None }
@@ -124,17 +128,46 @@ fn an_attempt_is_an_owner_and_its_token_comes_from_reading_back() {
         35 1.1 4 ok release
         36 2.1 1 ok acquire
         37 2.1 2 invoke validate
-        38 2.1 2 ok validate token:90";
+        38 2.1 2 ok validate token:90
+        40 1 exit
+        40 2 exit
+        40 3 exit";
     check(
         text,
         "lock-0:
-         c1's attempt 1 acquire#1 10..20 ok
+         c1's attempt 1 acquire#77 10..20 ok
          c1's attempt 1 release 30..35 ok
-         c2's attempt 1 acquire#2 31..36 ok",
+         c2's attempt 1 acquire#90 31..36 ok
+         c2's attempt 1 release 40.. info",
     );
     let loaded = loaded(text, "");
     assert_eq!(loaded.specification, Specification::FencedMutex);
     assert_eq!(loaded.whole_until, NEVER);
+}
+
+#[test]
+fn tokens_that_are_pairs_are_numbered_in_their_order() {
+    let text = "10 1.1 1 invoke acquire
+        20 1.1 1 ok acquire
+        21 1.1 2 invoke validate
+        25 1.1 2 ok validate token:77.3
+        30 1.1 4 invoke release
+        35 1.1 4 ok release
+        36 2.1 1 invoke acquire
+        37 2.1 1 ok acquire
+        38 2.1 2 invoke validate
+        39 2.1 2 ok validate token:77.2
+        40 1 exit
+        40 2 exit
+        40 3 exit";
+    check(
+        text,
+        "lock-0:
+         c1's attempt 1 acquire#2 10..20 ok
+         c1's attempt 1 release 30..35 ok
+         c2's attempt 1 acquire#1 36..37 ok
+         c2's attempt 1 release 40.. info",
+    );
 }
 
 #[test]
@@ -223,10 +256,10 @@ fn the_fenced_resource_is_what_saw_the_tokens() {
     assert_eq!(
         rendered(&loaded(text, "fenced-resource")),
         "lock-0:
-c1's attempt 1 guarded-read#1 10..11 ok
-c2's attempt 1 guarded-write#2 14..15 ok
-c1's attempt 1 guarded-write#1 16..17 fail
-c1's attempt 1 guarded-write#1 18.. info"
+c1's attempt 1 guarded-read#5 10..11 ok
+c2's attempt 1 guarded-write#9 14..15 ok
+c1's attempt 1 guarded-write#5 16..17 fail
+c1's attempt 1 guarded-write#5 18.. info"
     );
 }
 
@@ -306,6 +339,8 @@ fn a_history_that_stops_is_whole_until_the_first_client_falls_silent() {
          60 3.1 1 invoke acquire
          61 3 exit",
     );
+    let loaded = load_run(&history, &Options::default()).expect("readable");
+    assert_eq!(loaded.whole_until, 11, "the end of the run is no end of its clients");
     history.records.pop();
     let loaded = load_run(&history, &Options::default()).expect("readable");
     assert_eq!(loaded.whole_until, 11);
@@ -315,6 +350,17 @@ fn a_history_that_stops_is_whole_until_the_first_client_falls_silent() {
     let lenient = Options { lenient: true, specification: None };
     let loaded = load_run(&history, &lenient).expect("readable");
     assert_eq!((loaded.skipped.count, loaded.whole_until), (1, 11));
+}
+
+#[test]
+fn what_the_resource_answered_is_no_word_of_its_client() {
+    let text = "10 1.1 1 invoke acquire
+         11 1.1 1 ok acquire
+         12 1.1 2 invoke read fenced:5
+         90 1.1 2 ok read fenced:5
+         50 2 exit
+         60 3 exit";
+    assert_eq!(loaded(text, "").whole_until, 12);
 }
 
 #[test]
@@ -370,7 +416,7 @@ fn jepsen_sees_a_client_go_on_as_another_process_after_an_info() {
         r#"{:index 0, :time 10, :process 0, :type :invoke, :f :acquire, :value nil, :key "lock-0"}
 {:index 1, :time 19, :process 0, :type :info, :f :acquire, :value nil, :key "lock-0"}
 {:index 2, :time 30, :process 2, :type :invoke, :f :acquire, :value nil, :key "lock-0"}
-{:index 3, :time 31, :process 2, :type :ok, :f :acquire, :value nil, :key "lock-0", :token 1}
+{:index 3, :time 31, :process 2, :type :ok, :f :acquire, :value nil, :key "lock-0", :token 4}
 {:index 4, :time 34, :process 2, :type :invoke, :f :release, :value nil, :key "lock-0"}
 {:index 5, :time 35, :process 2, :type :ok, :f :release, :value nil, :key "lock-0"}
 {:index 6, :time 40, :process 2, :type :invoke, :f :acquire, :value nil, :key "lock-0"}
