@@ -38,7 +38,7 @@ bench: packages
 	cargo bench -p locktest-formats --bench run_stream
 	$(SUDO) cargo bench -p locktest --bench cluster_ready
 
-# The parsers have targets of their own for cargo-fuzz, which needs a nightly toolchain: see fuzz/.
+# The parsers have targets of their own: see CONTRIBUTING.md.
 fuzz: packages
 	LOCKTEST_FUZZ_HISTORIES=$${LOCKTEST_FUZZ_HISTORIES:-1000000} \
 	  cargo test --release -p locktest-checker --test fuzz -- --nocapture
