@@ -1,6 +1,6 @@
 //! An owner mutex whose grants carry growing tokens.
 
-use super::{DependsOn, Model};
+use super::{DependsOn, Model, is_of_a_lock};
 use crate::operation::{Action, Operation, Outcome, Process, Token};
 
 /// Free or owned by one process; each grant with a token larger than all before.
@@ -35,12 +35,8 @@ impl Model for FencedMutex {
         }
     }
 
-    fn is_read_only(&self, operation: &Operation) -> bool {
-        operation.outcome == Outcome::Fail
-    }
-
     fn knows(&self, action: Action) -> bool {
-        matches!(action, Action::Acquire(_) | Action::TryAcquire(_) | Action::Release)
+        is_of_a_lock(action)
     }
 
     fn effect_depends_on(&self) -> DependsOn {

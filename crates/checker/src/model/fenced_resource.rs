@@ -26,10 +26,6 @@ impl Model for FencedResource {
         }
     }
 
-    fn is_read_only(&self, operation: &Operation) -> bool {
-        operation.outcome == Outcome::Fail
-    }
-
     fn knows(&self, action: Action) -> bool {
         matches!(action, Action::GuardedRead(_) | Action::GuardedWrite(_))
     }

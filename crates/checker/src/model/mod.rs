@@ -15,7 +15,7 @@ mod semaphore;
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use crate::operation::{Action, Operation};
+use crate::operation::{Action, Operation, Outcome};
 
 pub use cas_register::CasRegister;
 pub use fenced_mutex::FencedMutex;
@@ -42,7 +42,9 @@ pub trait Model {
 
     /// Whether no operation of this kind ever changes a state: a read, a refusal. A write that
     /// happens to write what is there already is not read-only.
-    fn is_read_only(&self, operation: &Operation) -> bool;
+    fn is_read_only(&self, operation: &Operation) -> bool {
+        operation.outcome == Outcome::Fail
+    }
 
     /// Whether the object knows this operation.
     fn knows(&self, action: Action) -> bool;
@@ -69,12 +71,17 @@ pub enum DependsOn {
     Times,
 }
 
+/// Whether it takes a lock that has one way of being held, or gives it back.
+fn is_of_a_lock(action: Action) -> bool {
+    matches!(action, Action::Acquire(_) | Action::TryAcquire(_) | Action::Release)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Debug;
 
     use super::*;
-    use crate::operation::{NEVER, Outcome};
+    use crate::operation::NEVER;
 
     /// Asks the model one thing after the other: each line is a process, an action, an outcome, and
     /// whether it is legal there. What is not legal leaves the state as it was.

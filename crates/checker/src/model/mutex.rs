@@ -1,6 +1,6 @@
 //! A lock that anybody may release.
 
-use super::{DependsOn, Model};
+use super::{DependsOn, Model, is_of_a_lock};
 use crate::operation::{Action, Operation, Outcome};
 
 /// Locked or not; nobody owns it.
@@ -24,12 +24,8 @@ impl Model for Mutex {
         }
     }
 
-    fn is_read_only(&self, operation: &Operation) -> bool {
-        operation.outcome == Outcome::Fail
-    }
-
     fn knows(&self, action: Action) -> bool {
-        matches!(action, Action::Acquire(_) | Action::TryAcquire(_) | Action::Release)
+        is_of_a_lock(action)
     }
 
     fn effect_depends_on(&self) -> DependsOn {

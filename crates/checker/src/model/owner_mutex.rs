@@ -1,6 +1,6 @@
 //! A lock that only its owner may release.
 
-use super::{DependsOn, Model};
+use super::{DependsOn, Model, is_of_a_lock};
 use crate::operation::{Action, Operation, Outcome, Process};
 
 /// Free or owned by one process, which cannot take it twice.
@@ -26,12 +26,8 @@ impl Model for OwnerMutex {
         }
     }
 
-    fn is_read_only(&self, operation: &Operation) -> bool {
-        operation.outcome == Outcome::Fail
-    }
-
     fn knows(&self, action: Action) -> bool {
-        matches!(action, Action::Acquire(_) | Action::TryAcquire(_) | Action::Release)
+        is_of_a_lock(action)
     }
 
     fn effect_depends_on(&self) -> DependsOn {

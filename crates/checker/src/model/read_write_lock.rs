@@ -48,10 +48,6 @@ impl Model for ReadWriteLock {
         }
     }
 
-    fn is_read_only(&self, operation: &Operation) -> bool {
-        operation.outcome == Outcome::Fail
-    }
-
     fn knows(&self, action: Action) -> bool {
         matches!(
             action,

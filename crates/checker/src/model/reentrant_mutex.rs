@@ -1,6 +1,6 @@
 //! A lock that its owner may take again.
 
-use super::{DependsOn, Model};
+use super::{DependsOn, Model, is_of_a_lock};
 use crate::operation::{Action, Operation, Outcome, Process};
 
 /// Free, or taken up to `depth` times by one process.
@@ -46,12 +46,8 @@ impl Model for ReentrantMutex {
         }
     }
 
-    fn is_read_only(&self, operation: &Operation) -> bool {
-        operation.outcome == Outcome::Fail
-    }
-
     fn knows(&self, action: Action) -> bool {
-        matches!(action, Action::Acquire(_) | Action::TryAcquire(_) | Action::Release)
+        is_of_a_lock(action)
     }
 
     fn effect_depends_on(&self) -> DependsOn {

@@ -1,6 +1,6 @@
 //! A lock with several permits.
 
-use super::{DependsOn, Model};
+use super::{DependsOn, Model, is_of_a_lock};
 use crate::operation::{Action, Operation, Outcome, Process};
 
 /// So many permits; a process may hold several and gives back only its own.
@@ -30,12 +30,8 @@ impl Model for Semaphore {
         }
     }
 
-    fn is_read_only(&self, operation: &Operation) -> bool {
-        operation.outcome == Outcome::Fail
-    }
-
     fn knows(&self, action: Action) -> bool {
-        matches!(action, Action::Acquire(_) | Action::TryAcquire(_) | Action::Release)
+        is_of_a_lock(action)
     }
 
     fn effect_depends_on(&self) -> DependsOn {
