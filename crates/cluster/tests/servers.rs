@@ -231,12 +231,16 @@ async fn a_server_that_does_not_come_up_is_named_with_the_end_of_its_log(store: 
     silent.wait_ready(LIMIT).await.expect_err("false is no server");
     silent.reset().await.expect("reset");
 
-    // It runs, and has had no time to answer.
-    let early = cluster(&scene, store, &Binary::of(store).await.on_nodes());
-    early.start().await.expect("start");
-    let error = early.wait_ready(Duration::ZERO).await.expect_err("it has only just begun");
+    // It runs, and does not answer.
+    let stopped = cluster(&scene, store, &Binary::of(store).await.on_nodes());
+    stopped.start().await.expect("start");
+    for member in stopped.members() {
+        let pid = pid(&scene, store, &member.name).await;
+        scene.on(&member.name, format!("kill -STOP {pid}")).await;
+    }
+    let error = stopped.wait_ready(Duration::ZERO).await.expect_err("it is stopped");
     assert!(!error.to_string().contains("has ended"), "{error}");
-    early.reset().await.expect("reset");
+    stopped.reset().await.expect("reset");
 }
 
 async fn a_package_tells_the_version_that_it_is_known_by(store: Store) {
