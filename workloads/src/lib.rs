@@ -13,6 +13,8 @@ pub mod recipes;
 pub mod recorder;
 mod resource;
 pub mod sim;
+#[cfg(test)]
+mod testing;
 
 pub use control::Control;
 pub use protocol::ClientConfig;
