@@ -17,8 +17,8 @@ use crate::{Record, Run};
 
 const MAGIC: &[u8; 8] = b"LOCKTEST";
 
-/// The version of the history file that this build writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of the history file that this build writes, and the only one that it reads.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Records are written out at this size even if nobody asked for a flush.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -38,9 +38,9 @@ pub enum HistoryError {
     /// The file is not a history.
     #[error("the file does not start with a history header")]
     NotAHistory,
-    /// The file was written by a newer locktest.
-    #[error("the history has format version {found}; this locktest reads up to {FORMAT_VERSION}")]
-    NewerVersion {
+    /// The file was written by another locktest.
+    #[error("the history has format version {found}; this locktest reads version {FORMAT_VERSION}")]
+    OtherVersion {
         /// The version that the file names.
         found: u32,
     },
@@ -142,8 +142,8 @@ impl<R: Read> HistoryReader<R> {
         }
         read_or(&mut source, &mut version, || HistoryError::NotAHistory)?;
         let found = u32::from_le_bytes(version);
-        if found > FORMAT_VERSION {
-            return Err(HistoryError::NewerVersion { found });
+        if found != FORMAT_VERSION {
+            return Err(HistoryError::OtherVersion { found });
         }
         let mut header = Vec::new();
         match read_checked(&mut source, &mut header)? {
@@ -414,7 +414,7 @@ mod tests {
         bytes[8] = 9;
         std::fs::write(&path, &bytes).expect("write");
         let error = read_history(&path).expect_err("a newer format");
-        assert!(matches!(error, HistoryError::NewerVersion { found: 9 }));
+        assert!(matches!(error, HistoryError::OtherVersion { found: 9 }));
     }
 
     #[test]

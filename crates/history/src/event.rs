@@ -28,7 +28,8 @@ pub struct KeyId(pub u32);
 /// A fencing token, compared lexicographically.
 ///
 /// etcd: the create revision of the lock key. Consul: `(CreateIndex, LockIndex)`, since LockIndex
-/// restarts when the key is deleted. Sim: a counter. A store with one number leaves `minor` zero.
+/// restarts when the key is deleted. ZooKeeper: the czxid of the lock node. Sim: a counter. A store
+/// with one number leaves `minor` zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Token {
     /// The part that is compared first.
@@ -62,10 +63,15 @@ pub enum Function {
     Release,
     /// The client noticed that it no longer holds. A single event, with phase `ok`.
     Lost,
-    /// Read the protected resource.
+    /// Read the protected resource, or a register.
     Read,
-    /// Write the protected resource.
+    /// Write the protected resource, or a register.
     Write,
+    /// Write a register if it has the expected value.
+    Cas,
+    /// One round of requests to servers that know nothing of each other, within another operation.
+    /// A single event: `ok` if a majority agreed, else `fail`.
+    Round,
 }
 
 /// Which end of an operation an event is, and how it ended.
@@ -126,6 +132,59 @@ pub enum Resource {
     Fenced,
 }
 
+/// What a round of requests is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoundPurpose {
+    /// To get the lock.
+    Acquire,
+    /// To extend it.
+    Extend,
+    /// To give it up.
+    Release,
+    /// To see whose it is.
+    Read,
+}
+
+/// One server's answer in a round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// It did as it was asked.
+    Yes,
+    /// It did not: the key is another's, or not there.
+    No,
+    /// Nobody knows: no answer in time, or an error.
+    Unknown(String),
+}
+
+/// What one server said in a round, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Which.
+    pub server: NodeId,
+    /// What it said.
+    pub answer: Answer,
+    /// From the begin of the round to its answer, in nanoseconds.
+    pub elapsed_ns: u64,
+}
+
+/// One round of requests to servers that know nothing of each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// What it is for.
+    pub purpose: RoundPurpose,
+    /// Before the first request was sent, in nanoseconds of the run's clock.
+    pub begin_ns: u64,
+    /// From its begin to its end, in nanoseconds.
+    pub elapsed_ns: u64,
+    /// On a won acquire or extension: for how long the lock is valid from the end of the round on,
+    /// in nanoseconds, by the client's own reckoning.
+    pub validity_left_ns: Option<u64>,
+    /// What each server said, in the plan's order of servers.
+    pub votes: Vec<Vote>,
+}
+
 /// What an event says beyond its function and phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -177,6 +236,16 @@ pub enum Detail {
         /// At most the invoke's own time, in nanoseconds of the run's clock.
         start_ns: u64,
     },
+    /// On an operation of a register, at invoke and at completion. A cas that found another value
+    /// than it expected fails with this detail, too.
+    Register {
+        /// What a cas expects; `None` there is a register that nobody wrote. Unused elsewhere.
+        expected: Option<u64>,
+        /// What a write or cas writes, or what an ok read found: `None` if nobody wrote.
+        value: Option<u64>,
+    },
+    /// On a round.
+    Round(Round),
 }
 
 /// One end of one operation of one client.
@@ -224,6 +293,14 @@ mod tests {
             Detail::Reason(String::new()),
             Detail::NotAsked(String::new()),
             Detail::Intended { start_ns: 0 },
+            Detail::Register { expected: None, value: None },
+            Detail::Round(Round {
+                purpose: RoundPurpose::Acquire,
+                begin_ns: 0,
+                elapsed_ns: 0,
+                validity_left_ns: None,
+                votes: vec![],
+            }),
         ];
         for (number, detail) in (0..).zip(details) {
             let bytes = postcard::to_stdvec(&detail).expect("a detail can be stored");

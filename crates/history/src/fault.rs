@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::NodeId;
+use crate::{ClientId, NodeId};
 
 /// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +24,25 @@ pub enum PartitionShape {
     Leader,
 }
 
+/// Those who can still reach each other during a partition.
+///
+/// Clients are on a side only if they are split, too, as they are from servers that know nothing of
+/// each other. Otherwise every client reaches every server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// The servers.
+    pub servers: Vec<NodeId>,
+    /// The clients.
+    pub clients: Vec<ClientId>,
+}
+
+impl Side {
+    /// A side of servers alone.
+    pub fn of_servers(servers: impl IntoIterator<Item = NodeId>) -> Side {
+        Side { servers: servers.into_iter().collect(), clients: Vec::new() }
+    }
+}
+
 /// A fault that was applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultBegun {
@@ -34,7 +53,7 @@ pub struct FaultBegun {
     /// The shape of a partition.
     pub shape: PartitionShape,
     /// The sides that cannot reach each other; the first is the smaller one.
-    pub sides: Vec<Vec<NodeId>>,
+    pub sides: Vec<Side>,
     /// Before the first command was sent.
     pub begin_ns: u64,
     /// After the last node had applied it.

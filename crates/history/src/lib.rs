@@ -11,16 +11,24 @@ mod import;
 mod plan;
 mod record;
 mod run_dir;
+mod service;
+mod workload;
 
 pub use codec::{
     FORMAT_VERSION, History, HistoryError, HistoryReader, HistoryWriter, read_history,
 };
 pub use event::{
-    ClientId, Detail, Event, Function, KeyId, NodeId, Outcome, Phase, Resource, Token,
+    Answer, ClientId, Detail, Event, Function, KeyId, NodeId, Outcome, Phase, Resource, Round,
+    RoundPurpose, Token, Vote,
 };
 pub use export::export_json_lines;
-pub use fault::{FaultBegun, FaultEnded, FaultKind, FaultSkipped, PartitionShape};
+pub use fault::{FaultBegun, FaultEnded, FaultKind, FaultSkipped, PartitionShape, Side};
 pub use import::{ImportError, import_json_lines};
-pub use plan::{Backend, Bounds, HolderPolicy, Plan, PlannedFault, PlannedPartition, Run};
+pub use plan::{Bounds, HolderPolicy, Plan, PlannedFault, PlannedPartition, Run};
 pub use record::{ClientExit, ExitCause, LeaderView, Milestone, Probe, Record};
 pub use run_dir::{RunDir, RunDirError, write_atomically};
+pub use service::{
+    Backend, CasWait, ReadMode, Recipe, RedisOptions, RedisPersistence, RedlockRequests,
+    SessionBehavior,
+};
+pub use workload::Workload;

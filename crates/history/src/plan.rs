@@ -1,54 +1,11 @@
 //! The plan: everything that a run was told and every choice that its seed made.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{FaultKind, NodeId, PartitionShape};
-
-/// A lock service under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Backend {
-    /// etcd, by its native Lock RPC.
-    Etcd,
-    /// Consul, by a session and a KV acquire.
-    Consul,
-    /// A lock service inside the control node: the canary of the tester itself.
-    Sim,
-}
-
-impl Backend {
-    /// Every backend, in the order in which help lists them.
-    pub const ALL: [Backend; 3] = [Backend::Consul, Backend::Etcd, Backend::Sim];
-
-    /// The name on the command line and in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Backend::Etcd => "etcd",
-            Backend::Consul => "consul",
-            Backend::Sim => "sim",
-        }
-    }
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Backend {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Backend, String> {
-        Backend::ALL
-            .into_iter()
-            .find(|backend| backend.name() == name)
-            .ok_or_else(|| format!("no backend is named '{name}'"))
-    }
-}
+use crate::{
+    Backend, CasWait, ClientId, FaultKind, NodeId, PartitionShape, ReadMode, Recipe, RedisOptions,
+    SessionBehavior, Workload,
+};
 
 /// What a holder does about its own lease deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,6 +45,10 @@ pub struct PlannedPartition {
     pub order: Vec<NodeId>,
     /// How many servers the smaller side has.
     pub minority: u16,
+    /// All clients in random order, if they are split, too: the smaller side has those at the front.
+    pub client_order: Vec<ClientId>,
+    /// How many clients the smaller side has.
+    pub client_minority: u16,
 }
 
 /// Everything that decides what a run does. Two runs with the same flags and seed have equal plans.
@@ -102,9 +63,11 @@ pub struct Plan {
     pub seed: u64,
     /// The store.
     pub backend: Backend,
-    /// The lock recipe, such as `session` or `lock-rpc`.
-    pub recipe: String,
-    /// The server's version as its package names it; `built-in` for sim.
+    /// How the store is used as a lock.
+    pub recipe: Recipe,
+    /// What the clients do.
+    pub workload: Workload,
+    /// The server's version, such as `3.5.16` or `valkey-8.1.1`; `built-in` for sim.
     pub version: String,
     /// The server binary that the user named, if any.
     pub server_binary: Option<String>,
@@ -114,12 +77,20 @@ pub struct Plan {
     pub nodes: Vec<String>,
     /// A seed for each client process.
     pub client_seeds: Vec<u64>,
-    /// The names of the locks.
+    /// The names of the locks, or of the registers.
     pub keys: Vec<String>,
+    /// How plain values are read. On Consul also how a lock's entry is.
+    pub read_mode: ReadMode,
     /// The lease time to live that clients ask for.
     pub lease_ttl_ms: u64,
-    /// Consul's lock-delay.
+    /// Consul's lock-delay; zero elsewhere.
     pub lock_delay_ms: u64,
+    /// What the end of a Consul session does to its locks.
+    pub session_behavior: Option<SessionBehavior>,
+    /// How clients of etcd's `cas-ttl` wait.
+    pub cas_wait: Option<CasWait>,
+    /// The options of the recipes on Redis.
+    pub redis: Option<RedisOptions>,
     /// The mean of the random hold times.
     pub hold_ms: u64,
     /// Whether some holds outlive the lease without renewal.
@@ -140,13 +111,51 @@ pub struct Plan {
     pub clock_drift_ppm: u32,
     /// The deadlines of the liveness properties.
     pub bounds: Bounds,
-    /// Whether the backend returns fencing tokens.
-    pub fencing_tokens: bool,
     /// The faults in order; the nemesis starts again at the first if the run outlasts them.
     pub schedule: Vec<PlannedFault>,
 }
 
 impl Plan {
+    /// The plainest plan of a backend: one client, one lock, no fault, and each option as the
+    /// backend's recipe has it by default.
+    pub fn of(backend: Backend) -> Plan {
+        let recipe = backend.recipes()[0];
+        Plan {
+            locktest_version: env!("CARGO_PKG_VERSION").into(),
+            kernel: "unknown".into(),
+            seed: 1,
+            backend,
+            recipe,
+            workload: Workload::Mutex,
+            version: "unknown".into(),
+            server_binary: None,
+            server_settings: Vec::new(),
+            nodes: match backend {
+                Backend::Sim => vec!["sim".into()],
+                _ => (1..=5).map(|n| format!("n{n}")).collect(),
+            },
+            client_seeds: vec![1],
+            keys: vec!["lock-0".into()],
+            read_mode: backend.read_modes()[0],
+            lease_ttl_ms: 2000,
+            lock_delay_ms: 0,
+            session_behavior: (backend == Backend::Consul).then_some(SessionBehavior::Release),
+            cas_wait: None,
+            redis: (backend == Backend::Redis).then_some(RedisOptions::DEFAULT),
+            hold_ms: 50,
+            overrun: false,
+            renew_while_waiting: !recipe.lease_begins_with_grant(),
+            holder: HolderPolicy::Trusting,
+            acquire_timeout_ms: 10_000,
+            op_timeout_ms: 1000,
+            time_limit_ms: 60_000,
+            nemesis_interval_ms: 10_000,
+            clock_drift_ppm: 0,
+            bounds: Bounds { lease_bound_ms: 2000, recovery_bound_ms: 1000 },
+            schedule: Vec::new(),
+        }
+    }
+
     /// The name of a node; a number if the plan does not have it.
     pub fn node_name(&self, node: NodeId) -> String {
         match self.nodes.get(usize::from(node.0)) {
@@ -187,33 +196,7 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn plan_for_tests() -> Plan {
-        Plan {
-            locktest_version: "0.1.0".into(),
-            kernel: "6.1".into(),
-            seed: 7,
-            backend: Backend::Sim,
-            recipe: "sim".into(),
-            version: "built-in".into(),
-            server_binary: None,
-            server_settings: vec![],
-            nodes: vec!["sim".into()],
-            client_seeds: vec![1, 2],
-            keys: vec!["lock-0".into()],
-            lease_ttl_ms: 2000,
-            lock_delay_ms: 0,
-            hold_ms: 50,
-            overrun: false,
-            renew_while_waiting: true,
-            holder: HolderPolicy::Trusting,
-            acquire_timeout_ms: 10_000,
-            op_timeout_ms: 1000,
-            time_limit_ms: 1000,
-            nemesis_interval_ms: 1000,
-            clock_drift_ppm: 0,
-            bounds: Bounds { lease_bound_ms: 2000, recovery_bound_ms: 1000 },
-            fencing_tokens: true,
-            schedule: vec![],
-        }
+        Plan { seed: 7, client_seeds: vec![1, 2], ..Plan::of(Backend::Sim) }
     }
 
     pub(crate) fn run_for_tests() -> Run {
@@ -225,13 +208,5 @@ pub(crate) mod tests {
             lab: None,
             plan: plan_for_tests(),
         }
-    }
-
-    #[test]
-    fn a_backend_is_parsed_from_its_own_name_and_from_nothing_else() {
-        for backend in Backend::ALL {
-            assert_eq!(backend.name().parse::<Backend>(), Ok(backend));
-        }
-        assert!("Consul".parse::<Backend>().is_err());
     }
 }
