@@ -11,11 +11,11 @@ use std::io::{self, BufRead, BufReader, LineWriter};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use locktest_history::{Backend, Bounds, ClientId, Event, HolderPolicy, KeyId, Plan};
+use locktest_history::{Backend, ClientId, Event, KeyId, Plan};
 use locktest_workloads::Control;
 use locktest_workloads::clock::RunClock;
 use locktest_workloads::mutex::MutexClient;
-use locktest_workloads::recipes::{Recipe, SimLock, recipe_name};
+use locktest_workloads::recipes::{LockRecipe, SimLock};
 use locktest_workloads::recorder::{Owner, Recorder};
 use locktest_workloads::sim::SimServer;
 use tokio::runtime;
@@ -135,7 +135,7 @@ async fn bare_loop(recipe: &SimLock) -> Result<Side, Box<dyn Error>> {
         let acquire = begin.elapsed();
         timeout(LIMIT, recipe.entry(0, &lease.id, KEY, &grant)).await??;
         timeout(LIMIT, recipe.unlock(0, &lease.id, KEY, &grant)).await??;
-        timeout(LIMIT, recipe.revoke(0, &lease.id)).await??;
+        timeout(LIMIT, recipe.revoke(0, &lease.id, KEY)).await??;
         times.add(acquire, begin.elapsed());
     }
     Ok(times.medians())
@@ -212,31 +212,5 @@ fn spread(pairs: &[Pair], figure: impl Fn(&Pair) -> f64) -> String {
 }
 
 fn plan() -> Plan {
-    Plan {
-        locktest_version: env!("CARGO_PKG_VERSION").into(),
-        kernel: String::new(),
-        seed: 1,
-        backend: Backend::Sim,
-        recipe: recipe_name(Backend::Sim).into(),
-        version: "built-in".into(),
-        server_binary: None,
-        server_settings: Vec::new(),
-        nodes: vec!["sim".into()],
-        client_seeds: vec![1],
-        keys: vec![KEY.into()],
-        lease_ttl_ms: 2000,
-        lock_delay_ms: 0,
-        hold_ms: 0,
-        overrun: false,
-        renew_while_waiting: true,
-        holder: HolderPolicy::Trusting,
-        acquire_timeout_ms: 10_000,
-        op_timeout_ms: 1000,
-        time_limit_ms: 60_000,
-        nemesis_interval_ms: 10_000,
-        clock_drift_ppm: 0,
-        bounds: Bounds { lease_bound_ms: 2000, recovery_bound_ms: 1000 },
-        fencing_tokens: true,
-        schedule: Vec::new(),
-    }
+    Plan { hold_ms: 0, keys: vec![KEY.into()], ..Plan::of(Backend::Sim) }
 }

@@ -15,7 +15,7 @@ use crate::clock::RunClock;
 use crate::control::Control;
 use crate::mutex::MutexClient;
 use crate::protocol::{ClientConfig, ToClient};
-use crate::recipes::{CallError, ConsulSession, EtcdLockRpc, Recipe, SimLock};
+use crate::recipes::{CallError, ConsulSession, EtcdLockRpc, LockRecipe, SimLock};
 use crate::recorder::Recorder;
 
 /// Why a client could not run.
@@ -71,11 +71,14 @@ async fn dispatch(config: ClientConfig, words: Words) -> Result<(), ClientError>
             let recipe = SimLock::new(servers, plan.lease_ttl_ms);
             run_with(recipe.map_err(setup)?, &config, words).await
         }
+        Backend::Redis | Backend::Zookeeper => {
+            return Err(setup(CallError::NotAsked("not there yet".into())));
+        }
     }
     Ok(())
 }
 
-async fn run_with<R: Recipe>(recipe: R, config: &ClientConfig, words: Words) {
+async fn run_with<R: LockRecipe>(recipe: R, config: &ClientConfig, words: Words) {
     let plan: &Plan = &config.plan;
     let clock = RunClock::from_origin(config.origin_monotonic_ns);
     let recorder = Recorder::new(config.client, clock, io::stdout());

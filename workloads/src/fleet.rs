@@ -293,8 +293,13 @@ mod tests {
     }
 
     fn config() -> ClientConfig {
-        let (client, servers) = (ClientId(0), Vec::new());
-        ClientConfig { client, origin_monotonic_ns: 0, servers, plan: plan() }
+        ClientConfig {
+            client: ClientId(0),
+            origin_monotonic_ns: 0,
+            servers: Vec::new(),
+            sentinels: Vec::new(),
+            plan: plan(),
+        }
     }
 
     fn exit(record: &Record) -> Option<ExitCause> {

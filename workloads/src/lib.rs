@@ -18,4 +18,3 @@ mod testing;
 
 pub use control::Control;
 pub use protocol::ClientConfig;
-pub use recipes::recipe_name;

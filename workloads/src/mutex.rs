@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, sleep};
 
 use crate::control::Control;
-use crate::recipes::{CallError, Entry, Grant, Lease, Recipe, Renewal, bounded};
+use crate::recipes::{CallError, Entry, Grant, Lease, LockRecipe, Renewal, bounded};
 use crate::recorder::{Open, Owner, Recorder};
 
 /// A pause after an attempt that was not granted, so that a store that answers errors at once is
@@ -96,7 +96,7 @@ enum HoldEnd {
     Lost(String),
 }
 
-impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
+impl<'a, R: LockRecipe, W: Write> MutexClient<'a, R, W> {
     /// The client that `recorder` records. It starts at the server of its own number.
     pub fn new(
         recipe: R,
@@ -242,7 +242,7 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
         } else {
             // The lock is free; the lease that is left over holds nothing, but costs the store
             // memory until it expires.
-            let revoke = self.recipe.revoke(self.server.get(), &live.lease.id);
+            let revoke = self.recipe.revoke(self.server.get(), &live.lease.id, key);
             let _ = bounded(self.op_timeout(), revoke).await;
         }
     }
@@ -250,8 +250,9 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
     /// Ends the lease of an attempt that may hold or wait without its owner knowing: an orphan
     /// would block the lock until it expires.
     async fn release_what_may_be_left(&self, owner: Owner, live: &LiveLease<R::LeaseId>) {
+        let key = &self.plan.key_name(owner.key);
         let release = self.recorder.invoke(owner, Function::Release, self.node(), Detail::None);
-        let revoke = self.recipe.revoke(self.server.get(), &live.lease.id);
+        let revoke = self.recipe.revoke(self.server.get(), &live.lease.id, key);
         let result = bounded(self.op_timeout(), revoke).await;
         self.complete(release, result.map(|()| Detail::None));
     }
@@ -359,6 +360,7 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
         during: During,
         under_way: &Cell<Option<Open>>,
     ) -> String {
+        let key = &self.plan.key_name(owner.key);
         let interval = Duration::from_millis((live.lease.ttl_ms / 3).max(1));
         let limit = self.op_timeout().min(interval);
         let mut server = self.server.get();
@@ -369,7 +371,7 @@ impl<'a, R: Recipe, W: Write> MutexClient<'a, R, W> {
             let renewal = self.recorder.invoke(owner, Function::Renew, node, Detail::None);
             let start_ns = renewal.invoke_ns;
             under_way.set(Some(renewal));
-            let answer = bounded(limit, self.recipe.renew(server, &live.lease.id)).await;
+            let answer = bounded(limit, self.recipe.renew(server, &live.lease.id, key)).await;
             let Some(renewal) = under_way.take() else { continue };
             match answer {
                 Ok(Renewal::Renewed) => {

@@ -17,6 +17,8 @@ pub struct ClientConfig {
     pub origin_monotonic_ns: u64,
     /// `address:port` of each server, in the plan's order.
     pub servers: Vec<String>,
+    /// `address:port` of each sentinel, where there are any.
+    pub sentinels: Vec<String>,
     /// The plan.
     pub plan: Plan,
 }

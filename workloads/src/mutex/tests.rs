@@ -18,7 +18,7 @@ struct Store<'a> {
     stop_at: Option<(usize, &'a Control)>,
 }
 
-impl Recipe for Store<'_> {
+impl LockRecipe for Store<'_> {
     type LeaseId = ();
 
     async fn open(&self, _: usize) -> Result<Lease<()>, CallError> {
@@ -35,10 +35,14 @@ impl Recipe for Store<'_> {
         if self.asked.get() <= self.denials {
             return Err(CallError::Refused("held".into()));
         }
-        Ok(Grant { entry: Vec::new(), revision: None, waited: Duration::ZERO })
+        Ok(Grant { entry: Vec::new(), revision: None, waited: Duration::ZERO, lease_start: None })
     }
 
-    async fn renew(&self, _: usize, (): &()) -> Result<Renewal, CallError> {
+    async fn try_lock(&self, server: usize, lease: &(), key: &str) -> Result<Grant, CallError> {
+        self.lock(server, lease, key, Instant::now()).await
+    }
+
+    async fn renew(&self, _: usize, (): &(), _: &str) -> Result<Renewal, CallError> {
         Ok(Renewal::Renewed)
     }
 
@@ -50,7 +54,7 @@ impl Recipe for Store<'_> {
         Ok(())
     }
 
-    async fn revoke(&self, _: usize, (): &()) -> Result<(), CallError> {
+    async fn revoke(&self, _: usize, (): &(), _: &str) -> Result<(), CallError> {
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{CallError, Entry, Grant, Lease, Recipe, Renewal};
+use super::{CallError, Entry, Grant, Lease, LockRecipe, Renewal};
 
 /// A pause before the next try when the key has no session and was refused all the same, as it is
 /// during a lock-delay.
@@ -102,6 +102,17 @@ impl ConsulSession {
         Ok((pairs.into_iter().next(), index))
     }
 
+    /// An acquire is refused for certain only by the `false` of a committed answer.
+    async fn acquire(&self, server: usize, session: &str, key: &str) -> Result<bool, CallError> {
+        let url = self.url(server, &format!("kv/{key}?acquire={session}"));
+        let response = checked(self.http.put(url).send().await.map_err(sent_or_not)?).await?;
+        match response.text().await.map_err(sent_or_not)?.trim() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(CallError::Unknown(format!("unexpected answer {other:?}"))),
+        }
+    }
+
     /// Waits until the key has no session. Returns early when a query is not answered in its time,
     /// as happens to those that wait on a leader which was cut off.
     async fn wait_until_free(
@@ -157,7 +168,7 @@ impl ConsulSession {
     }
 }
 
-impl Recipe for ConsulSession {
+impl LockRecipe for ConsulSession {
     type LeaseId = String;
 
     async fn open(&self, server: usize) -> Result<Lease<String>, CallError> {
@@ -193,20 +204,21 @@ impl Recipe for ConsulSession {
     ) -> Result<Grant, CallError> {
         let mut waited = Duration::ZERO;
         loop {
-            let url = self.url(server, &format!("kv/{key}?acquire={session}"));
-            let sent = self.http.put(url).send().await.map_err(sent_or_not);
-            let response = match sent {
+            match self.acquire(server, session, key).await {
                 // Whoever was refused before has asked and waited, even if nobody hears it now.
                 Err(CallError::NotAsked(reason)) if !waited.is_zero() => {
                     return Err(CallError::Refused(format!("cannot ask again: {reason}")));
                 }
-                sent => checked(sent?).await?,
-            };
-            // An acquire is refused for certain only by the `false` of a committed answer.
-            match response.text().await.map_err(sent_or_not)?.trim() {
-                "true" => return Ok(Grant { entry: Vec::new(), revision: None, waited }),
-                "false" => {}
-                other => return Err(CallError::Unknown(format!("unexpected answer {other:?}"))),
+                Err(error) => return Err(error),
+                Ok(true) => {
+                    return Ok(Grant {
+                        entry: Vec::new(),
+                        revision: None,
+                        waited,
+                        lease_start: None,
+                    });
+                }
+                Ok(false) => {}
             }
             let begin = Instant::now();
             self.wait_until_free(server, key, deadline).await?;
@@ -217,7 +229,29 @@ impl Recipe for ConsulSession {
         }
     }
 
-    async fn renew(&self, server: usize, session: &String) -> Result<Renewal, CallError> {
+    async fn try_lock(
+        &self,
+        server: usize,
+        session: &String,
+        key: &str,
+    ) -> Result<Grant, CallError> {
+        match self.acquire(server, session, key).await? {
+            true => Ok(Grant {
+                entry: Vec::new(),
+                revision: None,
+                waited: Duration::ZERO,
+                lease_start: None,
+            }),
+            false => Err(CallError::Refused("the lock is held or delayed".into())),
+        }
+    }
+
+    async fn renew(
+        &self,
+        server: usize,
+        session: &String,
+        _key: &str,
+    ) -> Result<Renewal, CallError> {
         let url = self.url(server, &format!("session/renew/{session}"));
         let response = self.http.put(url).send().await.map_err(sent_or_not)?;
         if response.status() != StatusCode::NOT_FOUND {
@@ -262,7 +296,7 @@ impl Recipe for ConsulSession {
         }
     }
 
-    async fn revoke(&self, server: usize, session: &String) -> Result<(), CallError> {
+    async fn revoke(&self, server: usize, session: &String, _key: &str) -> Result<(), CallError> {
         let url = self.url(server, &format!("session/destroy/{session}"));
         let response = self.http.put(url).send().await.map_err(sent_or_not)?;
         checked(response).await.map(drop)

@@ -7,7 +7,7 @@ use etcd_client::{Client, ConnectOptions, Error, GetOptions, LockOptions};
 use locktest_history::Token;
 use tokio::time::Instant;
 
-use super::{CallError, Entry, Grant, Lease, Recipe, Renewal};
+use super::{CallError, Entry, Grant, Lease, LockRecipe, Renewal};
 
 /// How often a connection on which a lock request waits is tried. etcd hangs up on a client that
 /// pings more than once in five seconds (`grpc-keepalive-min-time`), which would turn every longer
@@ -54,7 +54,7 @@ impl EtcdLockRpc {
     }
 }
 
-impl Recipe for EtcdLockRpc {
+impl LockRecipe for EtcdLockRpc {
     type LeaseId = i64;
 
     async fn open(&self, server: usize) -> Result<Lease<i64>, CallError> {
@@ -75,10 +75,19 @@ impl Recipe for EtcdLockRpc {
         let options = LockOptions::new().with_lease(*lease);
         let reply = client.lock(key, Some(options)).await.map_err(unknown)?;
         let revision = reply.header().and_then(|header| u64::try_from(header.revision()).ok());
-        Ok(Grant { entry: reply.key().to_vec(), revision, waited: Duration::ZERO })
+        Ok(Grant {
+            entry: reply.key().to_vec(),
+            revision,
+            waited: Duration::ZERO,
+            lease_start: None,
+        })
     }
 
-    async fn renew(&self, server: usize, lease: &i64) -> Result<Renewal, CallError> {
+    async fn try_lock(&self, _server: usize, _lease: &i64, _key: &str) -> Result<Grant, CallError> {
+        Err(CallError::NotAsked("etcd's Lock RPC always waits".into()))
+    }
+
+    async fn renew(&self, server: usize, lease: &i64, _key: &str) -> Result<Renewal, CallError> {
         // A fresh stream for each renewal: its first message is the answer to this very request.
         let mut client = self.client(server).await?;
         match client.lease_keep_alive(*lease).await {
@@ -121,7 +130,7 @@ impl Recipe for EtcdLockRpc {
         client.unlock(grant.entry.clone()).await.map(drop).map_err(unknown)
     }
 
-    async fn revoke(&self, server: usize, lease: &i64) -> Result<(), CallError> {
+    async fn revoke(&self, server: usize, lease: &i64, _key: &str) -> Result<(), CallError> {
         let mut client = self.client(server).await?;
         client.lease_revoke(*lease).await.map(drop).map_err(|error| match error {
             // What was to be ended has ended already.

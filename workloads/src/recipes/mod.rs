@@ -10,22 +10,13 @@ mod sim;
 use std::future::Future;
 use std::time::Duration;
 
-use locktest_history::{Backend, Token};
+use locktest_history::{RoundPurpose, Token, Vote};
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
 pub(crate) use consul::ConsulSession;
 pub(crate) use etcd::EtcdLockRpc;
 pub use sim::SimLock;
-
-/// The name of the recipe by which a backend is used.
-pub fn recipe_name(backend: Backend) -> &'static str {
-    match backend {
-        Backend::Consul => "session",
-        Backend::Etcd => "lock-rpc",
-        Backend::Sim => "sim",
-    }
-}
 
 /// Why a request to a store has no good answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -59,6 +50,25 @@ pub struct Grant {
     pub revision: Option<u64>,
     /// How long the client knows that it waited for another owner.
     pub waited: Duration,
+    /// When the request was sent that won, where the lease begins with the grant.
+    pub lease_start: Option<Instant>,
+}
+
+/// One round of requests to servers that know nothing of each other, as the history keeps it.
+#[derive(Clone, Debug)]
+pub struct EndedRound {
+    /// What it was for.
+    pub purpose: RoundPurpose,
+    /// Before the first request was sent.
+    pub begin: Instant,
+    /// From its begin to its end.
+    pub elapsed: Duration,
+    /// Whether a majority agreed in time.
+    pub won: bool,
+    /// How long a won lock is valid from the end of the round on.
+    pub validity_left: Option<Duration>,
+    /// What each server said.
+    pub votes: Vec<Vote>,
 }
 
 /// The store's answer to a renewal.
@@ -81,12 +91,16 @@ pub struct Entry {
     pub at_revision: Option<u64>,
 }
 
-/// One store used as a lock. `server` is an index into the servers that the recipe was made with.
-pub trait Recipe {
+/// One store used as a lock. `server` is an index into the servers that the recipe was made with: the
+/// one that the client prefers at the moment.
+///
+/// Each of these futures may be dropped at any time, as when its time is over or the client gives up;
+/// whatever the request may have done then stays, and `revoke` has to end it.
+pub trait LockRecipe {
     /// Names a lease or session.
     type LeaseId: Clone;
 
-    /// Creates a lease.
+    /// Creates a lease. Where the lease begins with the grant, it is but named here.
     fn open(&self, server: usize) -> impl Future<Output = Result<Lease<Self::LeaseId>, CallError>>;
 
     /// Waits for the lock until it is granted or `deadline` has passed.
@@ -98,14 +112,30 @@ pub trait Recipe {
         deadline: Instant,
     ) -> impl Future<Output = Result<Grant, CallError>>;
 
+    /// Takes the lock if it is free. [`CallError::Refused`] if it is not, and then nothing is left
+    /// that could still be granted.
+    fn try_lock(
+        &self,
+        server: usize,
+        lease: &Self::LeaseId,
+        key: &str,
+    ) -> impl Future<Output = Result<Grant, CallError>>;
+
     /// Renews the lease.
     fn renew(
         &self,
         server: usize,
         lease: &Self::LeaseId,
+        key: &str,
     ) -> impl Future<Output = Result<Renewal, CallError>>;
 
-    /// Reads the lock's entry back.
+    /// Resolves when the client's own library gives the lease up, with its words. That is no word of
+    /// the store's and no evidence.
+    fn lost(&self, _lease: &Self::LeaseId) -> impl Future<Output = String> {
+        std::future::pending()
+    }
+
+    /// Reads the lock's entry back, such that an answer that it is not ours is the store's word.
     fn entry(
         &self,
         server: usize,
@@ -114,7 +144,7 @@ pub trait Recipe {
         grant: &Grant,
     ) -> impl Future<Output = Result<Entry, CallError>>;
 
-    /// Gives the lock up.
+    /// Gives the lock up. [`CallError::Refused`] is the store's word that this lease did not hold it.
     fn unlock(
         &self,
         server: usize,
@@ -123,11 +153,67 @@ pub trait Recipe {
         grant: &Grant,
     ) -> impl Future<Output = Result<(), CallError>>;
 
-    /// Ends the lease, and with it whatever it may hold or wait for.
+    /// Ends the lease, and with it whatever it may hold or wait for, also if an acquire of it was
+    /// dropped half-way.
     fn revoke(
         &self,
         server: usize,
         lease: &Self::LeaseId,
+        key: &str,
+    ) -> impl Future<Output = Result<(), CallError>>;
+
+    /// The server that a request went to when `server` was asked for; `None` if it went to many, or
+    /// if nobody can tell.
+    fn server_of(&self, server: usize) -> Option<usize> {
+        Some(server)
+    }
+
+    /// The rounds that ended since this was last called.
+    fn take_rounds(&self) -> Vec<EndedRound> {
+        Vec::new()
+    }
+}
+
+/// Plain numbers in a store, by name.
+pub trait Values {
+    /// The value as the run's read mode gives it; `None` if nobody wrote it.
+    fn read(
+        &self,
+        server: usize,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<u64>, CallError>>;
+
+    /// Writes a value.
+    fn write(
+        &self,
+        server: usize,
+        name: &str,
+        value: u64,
+    ) -> impl Future<Output = Result<(), CallError>>;
+
+    /// Writes a value if the present one is `expected`; tells whether it was. No two writes of a run
+    /// have the same value, so a store may compare versions instead.
+    fn cas(
+        &self,
+        server: usize,
+        name: &str,
+        expected: Option<u64>,
+        value: u64,
+    ) -> impl Future<Output = Result<bool, CallError>>;
+}
+
+/// Values that a lock of the same store can guard.
+pub trait GuardedValues: LockRecipe + Values {
+    /// Writes a value in one transaction that also checks that the lock's entry is still this
+    /// lease's. [`CallError::Refused`] if it is not.
+    fn write_guarded(
+        &self,
+        server: usize,
+        lease: &Self::LeaseId,
+        key: &str,
+        grant: &Grant,
+        name: &str,
+        value: u64,
     ) -> impl Future<Output = Result<(), CallError>>;
 }
 

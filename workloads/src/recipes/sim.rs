@@ -9,7 +9,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{CallError, Entry, Grant, Lease, Recipe, Renewal};
+use super::{CallError, Entry, Grant, Lease, LockRecipe, Renewal};
 use crate::sim::{Reply, Request};
 
 /// A client of the sim, over as many connections as it has requests that wait.
@@ -72,7 +72,7 @@ fn unexpected(reply: Reply) -> CallError {
     CallError::Unknown(format!("unexpected answer {reply:?}"))
 }
 
-impl Recipe for SimLock {
+impl LockRecipe for SimLock {
     type LeaseId = u64;
 
     async fn open(&self, _server: usize) -> Result<Lease<u64>, CallError> {
@@ -92,12 +92,29 @@ impl Recipe for SimLock {
         let mut connection = self.connect().await?;
         let request = Request::Lock { lease: *lease, key: key.to_owned() };
         match exchange(&mut connection, &request).await? {
-            Reply::Done => Ok(Grant { entry: Vec::new(), revision: None, waited: Duration::ZERO }),
+            Reply::Done => Ok(Grant {
+                entry: Vec::new(),
+                revision: None,
+                waited: Duration::ZERO,
+                lease_start: None,
+            }),
             reply => Err(unexpected(reply)),
         }
     }
 
-    async fn renew(&self, _server: usize, lease: &u64) -> Result<Renewal, CallError> {
+    async fn try_lock(&self, _server: usize, lease: &u64, key: &str) -> Result<Grant, CallError> {
+        match self.call(Request::TryLock { lease: *lease, key: key.to_owned() }).await? {
+            Reply::Done => Ok(Grant {
+                entry: Vec::new(),
+                revision: None,
+                waited: Duration::ZERO,
+                lease_start: None,
+            }),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    async fn renew(&self, _server: usize, lease: &u64, _key: &str) -> Result<Renewal, CallError> {
         match self.call(Request::Renew { lease: *lease }).await? {
             Reply::Done => Ok(Renewal::Renewed),
             Reply::Gone => Ok(Renewal::Gone),
@@ -132,7 +149,7 @@ impl Recipe for SimLock {
         self.call(Request::Unlock { lease: *lease, key: key.to_owned() }).await.map(drop)
     }
 
-    async fn revoke(&self, _server: usize, lease: &u64) -> Result<(), CallError> {
+    async fn revoke(&self, _server: usize, lease: &u64, _key: &str) -> Result<(), CallError> {
         self.call(Request::Revoke { lease: *lease }).await.map(drop)
     }
 }

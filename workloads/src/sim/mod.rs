@@ -33,6 +33,7 @@ impl SimBug {
 pub(crate) enum Request {
     Open { ttl_ms: u64 },
     Lock { lease: u64, key: String },
+    TryLock { lease: u64, key: String },
     Renew { lease: u64 },
     Read { lease: u64, key: String },
     Unlock { lease: u64, key: String },

@@ -94,6 +94,17 @@ impl Shared {
             Request::Revoke { lease } => {
                 done_or(self.state().revoke(lease), "the lease does not exist")
             }
+            Request::TryLock { lease, key } => {
+                let mut state = self.state();
+                match state.lock(lease, &key) {
+                    None => refused("the lease does not exist"),
+                    Some(Locked::Granted) => Reply::Done,
+                    Some(Locked::Waiting) => {
+                        state.unlock(lease, &key);
+                        refused("the lock is held")
+                    }
+                }
+            }
             Request::Lock { lease, key } => return self.lock(lease, &key).await,
         };
         self.changed.notify_waiters();
