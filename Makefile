@@ -1,8 +1,10 @@
 # Every habitual command. `make demo` and `make test` need nothing but Rust, a C compiler and make:
 # they install what else they need from the distribution.
 
-# sshd, iptables and ip make the lab; protoc and its standard types build the etcd client.
+# sshd, iptables and ip make the lab; protoc and its standard types build the etcd client; ZooKeeper
+# runs on whatever Java there is.
 PACKAGES := openssh-server iptables iproute2 protobuf-compiler libprotobuf-dev
+PACKAGES += $(shell command -v java >/dev/null || echo default-jre-headless)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 
 .PHONY: help demo test lint bench fuzz soak build packages clean
@@ -12,7 +14,7 @@ help:
 	@echo 'make test    every check: format, lints, unit tests, tests on the lab'
 	@echo 'make bench   what recording, analysis and set-up cost'
 	@echo 'make fuzz    the long search for a wrong verdict: a million histories of each model'
-	@echo 'make soak    the long runs: every shape on every store, with several seeds'
+	@echo 'make soak    the long runs: every store, recipe, workload, version and partition shape'
 
 demo: build
 	$(SUDO) target/release/locktest --backend consul --nemesis partition --time-limit 30s
@@ -44,6 +46,7 @@ fuzz: packages
 	  cargo test --release -p locktest-checker --test fuzz -- --nocapture
 
 soak: build
+	$(SUDO) env LOCKTEST_MATRIX=all cargo test --release --test matrix --test sim_bugs -- --nocapture
 	$(SUDO) scripts/soak target/release/locktest
 
 # A server package must not leave its service running on this machine, so for the time of the

@@ -3,12 +3,14 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use locktest_cluster::{AuditLog, Cluster, Member, NodeLayout, SshCluster, SshTarget, Store};
+use anyhow::Result;
+use locktest_cluster::{
+    AuditLog, Cluster, Deployment, Member, NodeLayout, Release, SshCluster, SshTarget, Store,
+};
 use locktest_history::NodeId;
 use locktest_lab::packages::{PackageRequest, obtain};
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, preflight};
@@ -38,8 +40,8 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     println!("a lab of {SERVERS} servers and {CLIENTS} clients; {REPETITIONS} repetitions");
     println!("bounds: lab up 2 s, lab down 1 s, in all the server's own start and 3 s\n");
-    println!("{:<8}{:<18}{:>9}   min..max", "", "", "median s");
-    for store in [Store::Consul, Store::Etcd] {
+    println!("{:<11}{:<18}{:>9}   min..max", "", "", "median s");
+    for store in Store::ALL {
         let repetitions = runtime.block_on(measure(store))?;
         print(store, &repetitions);
     }
@@ -48,26 +50,26 @@ fn main() -> Result<()> {
 
 async fn measure(store: Store) -> Result<Vec<Times>> {
     let dirs = LabDirs::from_env();
-    let package = store.package();
+    let release = Release::newest(store);
     let request =
-        PackageRequest { suite: package.suite.into(), packages: vec![package.name.into()] };
+        PackageRequest::new(release.suite, release.packages).of_version(release.upstream_version());
     let obtained = obtain(&dirs, &request).await?;
-    let binary =
-        obtained.first().context("no package was obtained")?.node_root.join(package.binary);
+    let roots: Vec<PathBuf> = obtained.into_iter().map(|package| package.node_root).collect();
+    let deployment = Deployment::plain(store, release.installation(&roots));
     let mut repetitions = Vec::with_capacity(REPETITIONS);
     for _ in 0..REPETITIONS {
-        repetitions.push(repetition(&dirs, store, &binary).await?);
+        repetitions.push(repetition(&dirs, &deployment).await?);
     }
     Ok(repetitions)
 }
 
-async fn repetition(dirs: &LabDirs, store: Store, binary: &Path) -> Result<Times> {
+async fn repetition(dirs: &LabDirs, deployment: &Deployment) -> Result<Times> {
     let begin = Instant::now();
     let spec = LabSpec { id: None, servers: SERVERS, clients: CLIENTS, subnet: None };
     let lab = Lab::up(dirs, &spec).await?;
     let lab_up = begin.elapsed();
 
-    let ready = make_ready(&lab, store, binary).await;
+    let ready = make_ready(&lab, deployment).await;
 
     let begin = Instant::now();
     lab.down().await?;
@@ -76,7 +78,7 @@ async fn repetition(dirs: &LabDirs, store: Store, binary: &Path) -> Result<Times
     Ok(Times { lab_up, started, answering, lab_down })
 }
 
-async fn make_ready(lab: &Lab, store: Store, binary: &Path) -> Result<(Duration, Duration)> {
+async fn make_ready(lab: &Lab, deployment: &Deployment) -> Result<(Duration, Duration)> {
     let begin = Instant::now();
     let targets: Vec<SshTarget> = lab
         .nodes()
@@ -91,7 +93,7 @@ async fn make_ready(lab: &Lab, store: Store, binary: &Path) -> Result<(Duration,
         })
         .collect();
     let ssh = Arc::new(SshCluster::new(&targets, &lab.ssh_control_dir(), AuditLog::none()));
-    let members = lab
+    let members: Vec<Member> = lab
         .nodes()
         .iter()
         .zip(0..)
@@ -102,7 +104,7 @@ async fn make_ready(lab: &Lab, store: Store, binary: &Path) -> Result<(Duration,
         })
         .collect();
     let layout = NodeLayout::new(NODE_BASE);
-    let cluster = Cluster::new(store, members, binary, &layout, ssh.clone())?;
+    let cluster = Cluster::new(deployment, &members, &layout, ssh.clone())?;
     let ready = async {
         cluster.start().await?;
         let started = begin.elapsed();
@@ -119,7 +121,7 @@ fn print(store: Store, repetitions: &[Times]) {
         let mut times_s: Vec<f64> = repetitions.iter().map(|r| time(r).as_secs_f64()).collect();
         times_s.sort_unstable_by(f64::total_cmp);
         let (median, min, max) = (times_s[REPETITIONS / 2], times_s[0], times_s[REPETITIONS - 1]);
-        println!("{:<8}{name:<18}{median:>9.2}   {min:.2}..{max:.2}", store.name());
+        println!("{:<11}{name:<18}{median:>9.2}   {min:.2}..{max:.2}", store.name());
     };
     row("lab up", |times| times.lab_up);
     row("servers started", |times| times.started);

@@ -1,18 +1,19 @@
 //! The command line: one definition feeds parsing, help and the configuration file.
 
+mod run_args;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{
-    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use locktest_checker::Specification;
 use locktest_cluster::quote;
 use locktest_formats::Format;
-use locktest_history::Backend;
+
+pub use run_args::{NemesisChoice, RunArgs};
 
 use crate::config;
 use crate::exit::Exit;
@@ -21,7 +22,10 @@ use crate::terminal::Verbosity;
 const EXAMPLES: &str = "\
 Examples:
   locktest --backend consul --nemesis partition      a partitioned Consul, five clients, 60 s
-  locktest --backend etcd --overrun                  holders that outlive their lease
+  locktest --backend redis --recipe sentinel --nemesis partition --stop-on-violation
+                                                     what asynchronous replication does to a lock
+  locktest --backend etcd --version 3.4.23 --workload crash
+                                                     holders that die, on an older server
   locktest --backend sim --sim-bug double-grant      see the alarm ring, without root
 
 Exit codes:
@@ -72,66 +76,11 @@ pub enum Command {
     Lab(LabArgs),
     /// Print a run's history for other tools.
     Export(ExportArgs),
+    /// List the server versions that are here, and those that can be had.
+    Versions(VersionsArgs),
     /// The client process; the control node starts it.
     #[command(hide = true)]
     Client,
-}
-
-/// The faults that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum NemesisChoice {
-    /// No fault.
-    None,
-    /// Cut the servers off from each other.
-    Partition,
-}
-
-impl NemesisChoice {
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            NemesisChoice::None => "none",
-            NemesisChoice::Partition => "partition",
-        }
-    }
-}
-
-/// How partitions split the servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ShapeChoice {
-    /// All shapes, in an order that the seed chooses.
-    Mixed,
-    /// A random minority against the rest.
-    Halves,
-    /// One random server against the rest.
-    One,
-    /// The leader, in a minority, against the rest.
-    Leader,
-}
-
-/// How the result is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people.
-    Human,
-    /// The verdict as JSON, and nothing else.
-    Json,
-}
-
-/// What holders do about their lease's deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum HolderChoice {
-    /// Never look at the clock.
-    Trusting,
-    /// Check the deadline before each write.
-    Careful,
-}
-
-/// A bug of the sim backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SimBugChoice {
-    /// Now and then grant a lock that is held.
-    DoubleGrant,
 }
 
 /// What makes a run fail that would otherwise pass with a warning.
@@ -139,164 +88,6 @@ pub enum SimBugChoice {
 pub enum FailOn {
     /// Holders that outlived their lease.
     LeaseOverrun,
-}
-
-/// The flags of a run.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
-pub struct RunArgs {
-    /// The store under test.
-    #[arg(long, env = "LOCKTEST_BACKEND", value_parser = backend_parser(), help_heading = "Cluster")]
-    pub backend: Backend,
-    /// How many servers.
-    #[arg(
-        long,
-        env = "LOCKTEST_NODES_COUNT",
-        default_value_t = 5,
-        value_name = "N",
-        help_heading = "Cluster"
-    )]
-    pub nodes_count: u16,
-    /// Use this server binary instead of the distribution's package.
-    #[arg(long, env = "LOCKTEST_SERVER_BINARY", value_name = "PATH", help_heading = "Cluster")]
-    pub server_binary: Option<PathBuf>,
-    /// Use a lab that stands already (see `locktest lab up`) and leave it standing.
-    #[arg(long, env = "LOCKTEST_LAB", value_name = "ID", help_heading = "Cluster")]
-    pub lab: Option<String>,
-    /// The addresses of the run's own lab, such as 10.213.7.0/24 [default: a free range].
-    #[arg(
-        long,
-        env = "LOCKTEST_LAB_SUBNET",
-        value_name = "CIDR",
-        conflicts_with = "lab",
-        help_heading = "Cluster"
-    )]
-    pub lab_subnet: Option<String>,
-    /// A bug for the sim backend to have.
-    #[arg(long, env = "LOCKTEST_SIM_BUG", value_name = "BUG", help_heading = "Cluster")]
-    pub sim_bug: Option<SimBugChoice>,
-
-    /// The faults to inject.
-    #[arg(
-        long,
-        env = "LOCKTEST_NEMESIS",
-        default_value = "none",
-        value_name = "FAULT",
-        help_heading = "Faults"
-    )]
-    pub nemesis: NemesisChoice,
-    /// The shape of partitions.
-    #[arg(
-        long,
-        env = "LOCKTEST_PARTITION",
-        default_value = "mixed",
-        value_name = "SHAPE",
-        help_heading = "Faults"
-    )]
-    pub partition: ShapeChoice,
-    /// Quiet for this long, then a fault for this long, alternating.
-    #[arg(long, env = "LOCKTEST_NEMESIS_INTERVAL", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Faults")]
-    pub nemesis_interval: Duration,
-
-    /// How many client processes contend.
-    #[arg(
-        long,
-        env = "LOCKTEST_CLIENTS",
-        default_value_t = 5,
-        value_name = "N",
-        help_heading = "Workload"
-    )]
-    pub clients: u32,
-    /// For how many locks.
-    #[arg(
-        long,
-        env = "LOCKTEST_KEYS",
-        default_value_t = 1,
-        value_name = "N",
-        help_heading = "Workload"
-    )]
-    pub keys: u32,
-    /// The lease's time to live.
-    #[arg(long, env = "LOCKTEST_LEASE_TTL", default_value = "2s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
-    pub lease_ttl: Duration,
-    /// The mean time that a lock is held; one hold in five is 0.5 to 0.9 of the lease.
-    #[arg(long, env = "LOCKTEST_HOLD", default_value = "50ms", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
-    pub hold: Duration,
-    /// Let one hold in five outlive its lease, without renewal.
-    #[arg(long, env = "LOCKTEST_OVERRUN", help_heading = "Workload")]
-    pub overrun: bool,
-    /// What holders do about their lease's deadline.
-    #[arg(
-        long,
-        env = "LOCKTEST_HOLDER",
-        default_value = "trusting",
-        value_name = "POLICY",
-        help_heading = "Workload"
-    )]
-    pub holder: HolderChoice,
-    /// Renew the lease while waiting for the lock.
-    #[arg(long, env = "LOCKTEST_RENEW_WHILE_WAITING", default_value_t = true, action = ArgAction::Set, value_name = "BOOL", help_heading = "Workload")]
-    pub renew_while_waiting: bool,
-    /// Consul's lock-delay.
-    #[arg(long, env = "LOCKTEST_LOCK_DELAY", default_value = "0s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
-    pub lock_delay: Duration,
-    /// An acquire gives up after this long.
-    #[arg(long, env = "LOCKTEST_ACQUIRE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
-    pub acquire_timeout: Duration,
-    /// Every other operation gives up after this long.
-    #[arg(long, env = "LOCKTEST_OP_TIMEOUT", default_value = "1s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
-    pub op_timeout: Duration,
-
-    /// How long the workload runs once the cluster is ready.
-    #[arg(long, env = "LOCKTEST_TIME_LIMIT", default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Run")]
-    pub time_limit: Duration,
-    /// The seed of every random choice [default: a random one, printed].
-    #[arg(long, env = "LOCKTEST_SEED", value_name = "N", help_heading = "Run")]
-    pub seed: Option<u64>,
-    /// How long the store may take to recover from a fault [default: by store].
-    #[arg(long, env = "LOCKTEST_RECOVERY_BOUND", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Run")]
-    pub recovery_bound: Option<Duration>,
-    /// End the run at its first violation: heal, and judge what was recorded.
-    #[arg(long, env = "LOCKTEST_STOP_ON_VIOLATION", help_heading = "Run")]
-    pub stop_on_violation: bool,
-    /// Also exit with 1 for CLASS.
-    #[arg(long, env = "LOCKTEST_FAIL_ON", value_name = "CLASS", help_heading = "Run")]
-    pub fail_on: Option<FailOn>,
-    /// The folder of the run directories.
-    #[arg(
-        long,
-        env = "LOCKTEST_STORE",
-        default_value = "store",
-        value_name = "DIR",
-        help_heading = "Run"
-    )]
-    pub store: PathBuf,
-    /// How the verdict is printed.
-    #[arg(
-        long,
-        env = "LOCKTEST_FORMAT",
-        default_value = "human",
-        value_name = "FORMAT",
-        help_heading = "Run"
-    )]
-    pub format: OutputFormat,
-    /// The same as --format json.
-    #[arg(long, env = "LOCKTEST_JSON", help_heading = "Run")]
-    pub json: bool,
-    /// Print the plan and every command of set-up and faults, and do nothing.
-    #[arg(long, env = "LOCKTEST_DRY_RUN", help_heading = "Run")]
-    pub dry_run: bool,
-
-    /// Those of the flags above that bear on the plan and were given, as they were given.
-    #[arg(skip)]
-    pub given: String,
-}
-
-impl RunArgs {
-    /// Whether standard output is for machines.
-    pub fn wants_json(&self) -> bool {
-        self.json || self.format == OutputFormat::Json
-    }
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -353,6 +144,14 @@ pub struct HealArgs {
     #[arg(long, value_name = "RUN_ID")]
     pub run: Option<String>,
     /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The flags of `versions`.
+#[derive(Debug, Args)]
+pub struct VersionsArgs {
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -439,11 +238,6 @@ fn history_format_parser() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }
 
-fn backend_parser() -> impl TypedValueParser<Value = Backend> {
-    PossibleValuesParser::new(Backend::ALL.map(Backend::name))
-        .try_map(|name| name.parse::<Backend>())
-}
-
 /// Reads the command line, the environment and the configuration file. Prints what has to be
 /// printed; an `Err` is the exit code.
 pub fn parse() -> Result<Arguments, Exit> {
@@ -493,10 +287,12 @@ fn given_flags(command: &clap::Command, matches: &ArgMatches) -> String {
 
 /// `locktest --backend x` means `locktest run --backend x`.
 fn with_default_command(mut line: Vec<OsString>) -> Vec<OsString> {
-    const OF_LOCKTEST_ITSELF: [&str; 4] = ["-h", "--help", "-V", "--version"];
+    const OF_LOCKTEST_ITSELF: [&str; 3] = ["-h", "--help", "-V"];
     const GLOBAL: [&str; 4] = ["-q", "--quiet", "-v", "--verbose"];
-    let first = line.iter().skip(1).find(|word| !GLOBAL.iter().any(|flag| *word == flag));
-    match first {
+    let mut words = line.iter().skip(1).filter(|word| !GLOBAL.iter().any(|flag| *word == flag));
+    match words.next() {
+        // Alone it asks for locktest's own version; with more it is the server's.
+        Some(word) if word == "--version" && words.next().is_none() => {}
         Some(word) if OF_LOCKTEST_ITSELF.iter().any(|flag| word == flag) => {}
         Some(word) if word.to_string_lossy().starts_with('-') => line.insert(1, "run".into()),
         // Nothing but global flags asks for nothing.
@@ -566,6 +362,11 @@ mod tests {
             ("locktest run --backend sim", "locktest run --backend sim"),
             ("locktest -v heal", "locktest -v heal"),
             ("locktest --help", "locktest --help"),
+            ("locktest --version", "locktest --version"),
+            (
+                "locktest --version 3.5.16 --backend etcd",
+                "locktest run --version 3.5.16 --backend etcd",
+            ),
             ("locktest lab up --json", "locktest lab up --json"),
         ] {
             assert_eq!(with_default_command(words(line)), words(expected), "{line}");

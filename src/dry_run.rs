@@ -1,10 +1,13 @@
 //! `--dry-run`: the plan, and every command that the run would send, from the same source.
 
 use std::fmt::Write;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use locktest_cluster::{Member, NodeLayout, RemoteCommand, SshTarget, Store};
+use locktest_cluster::{
+    Deployment, Installation, Member, NodeLayout, RemoteCommand, SshTarget, Store,
+};
 use locktest_history::{NodeId, Plan};
 use locktest_lab::packages::{cached, obtain_commands};
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, SSH_PORT};
@@ -14,8 +17,9 @@ use serde::Serialize;
 use crate::cli::RunArgs;
 use crate::commands::{lab_failure, parse_subnet};
 use crate::exit::Failure;
+use crate::plan::nodes_count;
 use crate::run::DEADLINE_MARGIN;
-use crate::run::servers::package_request;
+use crate::run::servers::{package_request, release};
 
 /// Stands for what only the run will choose.
 const UNKNOWN_RUN: &str = "000000";
@@ -58,33 +62,45 @@ pub fn render(args: &RunArgs, plan: &Plan, dirs: &LabDirs) -> Result<String, Fai
 
 fn steps(args: &RunArgs, plan: &Plan, store: Store, dirs: &LabDirs) -> Result<Vec<Step>, Failure> {
     let mut steps = Vec::new();
-    let request = package_request(store);
-    if args.server_binary.is_none() {
-        let commands = obtain_commands(dirs, &request).map_err(Failure::set_up)?;
-        steps.push(Step { what: "obtain the server (nothing if it is cached)".into(), commands });
-    }
+    let layout = NodeLayout::new(NODE_BASE);
+    let installation = match &args.server_binary {
+        Some(path) => {
+            Installation::of_binary(layout.bin().join(path.file_name().unwrap_or_default()))
+        }
+        None => {
+            let release = release(args, store).map_err(Failure::set_up)?;
+            let request = package_request(release);
+            let commands = obtain_commands(dirs, &request).map_err(Failure::set_up)?;
+            let what = "obtain the server (nothing if it is cached)".into();
+            steps.push(Step { what, commands });
+            let roots: Vec<PathBuf> = match cached(dirs, &request) {
+                Some(packages) => packages.into_iter().map(|found| found.node_root).collect(),
+                None => {
+                    release.packages.iter().map(|name| format!("PACKAGES/{name}").into()).collect()
+                }
+            };
+            release.installation(&roots)
+        }
+    };
     if args.lab.is_none() {
         let commands = Lab::up_commands(dirs, &spec(args)?).map_err(Failure::usage)?;
         steps.push(Step { what: "raise the lab".into(), commands });
     }
     let members = members(args, plan, dirs)?;
-    let layout = NodeLayout::new(NODE_BASE);
-    let binary = match &args.server_binary {
-        Some(path) => layout.bin().join(path.file_name().unwrap_or_default()),
-        None => {
-            let package = cached(dirs, &request).and_then(|packages| packages.into_iter().next());
-            let root = package.map_or_else(|| PathBuf::from("PACKAGE"), |found| found.node_root);
-            root.join(store.package().binary)
-        }
-    };
+    let deployment = Deployment::of(plan, installation)
+        .context("a store without servers")
+        .map_err(Failure::internal)?;
     for member in &members {
-        let start = store.service(member, &members, &binary, &layout).start();
-        steps.push(Step {
-            what: format!("{} on {}", start.purpose, member.name),
-            commands: vec![with_input(&start)],
-        });
+        for service in deployment.services(member, &members, &layout) {
+            let start = service.start();
+            steps.push(Step {
+                what: format!("{} on {}", start.purpose, member.name),
+                commands: vec![with_input(&start)],
+            });
+        }
     }
-    steps.extend(fault_steps(plan, store, &members, &layout.run())?);
+    let clients = client_addresses(args, plan, dirs)?;
+    steps.extend(fault_steps(plan, store, &members, &clients, &layout.run())?);
     Ok(steps)
 }
 
@@ -92,7 +108,7 @@ fn steps(args: &RunArgs, plan: &Plan, store: Store, dirs: &LabDirs) -> Result<Ve
 fn spec(args: &RunArgs) -> Result<LabSpec, Failure> {
     Ok(LabSpec {
         id: None,
-        servers: args.nodes_count,
+        servers: nodes_count(args),
         clients: u16::try_from(args.clients).unwrap_or(u16::MAX),
         subnet: args.lab_subnet.as_deref().map(parse_subnet).transpose()?,
     })
@@ -112,6 +128,7 @@ fn fault_steps(
     plan: &Plan,
     store: Store,
     members: &[Member],
+    clients: &[Ipv4Addr],
     node_run_dir: &Path,
 ) -> Result<Vec<Step>, Failure> {
     let endpoints: Vec<Endpoint> = members
@@ -140,14 +157,26 @@ fn fault_steps(
     for (planned, id) in plan.schedule.iter().zip(1..) {
         let sides = resolve(planned, Some(NodeId(0))).map_err(Failure::internal)?;
         let tag = FaultTag::new(UNKNOWN_RUN, id).map_err(Failure::internal)?;
-        let nodes = partition_commands(&endpoints, node_run_dir, &tag, &sides, deadline_s)
+        let nodes = partition_commands(&endpoints, clients, node_run_dir, &tag, &sides, deadline_s)
             .map_err(Failure::internal)?;
+        let words = plan.partition_in_words(&sides);
         for node in nodes {
             let commands = node.in_order().map(|command| command.script.clone()).to_vec();
-            steps.push(Step { what: format!("fault {id} on {}", node.ssh.name), commands });
+            let what = format!("fault {id}, {words}, on {}", node.ssh.name);
+            steps.push(Step { what, commands });
         }
     }
     Ok(steps)
+}
+
+/// The addresses of the plan's clients, in the lab where [`members`] finds the servers.
+fn client_addresses(args: &RunArgs, plan: &Plan, dirs: &LabDirs) -> Result<Vec<Ipv4Addr>, Failure> {
+    let mut addresses = match &args.lab {
+        Some(id) => Lab::open(dirs, id).map_err(lab_failure)?.client_addresses(),
+        None => Lab::expected_client_addresses(&spec(args)?).map_err(lab_failure)?,
+    };
+    addresses.truncate(plan.client_seeds.len());
+    Ok(addresses)
 }
 
 /// The servers at the addresses that they have in the standing lab, or in the range that was asked

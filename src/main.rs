@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Check(check) => commands::check(&check, &terminal),
         Command::Heal(heal) => commands::heal(&heal, &terminal),
         Command::Export(export) => commands::export(&export, &terminal),
+        Command::Versions(versions) => commands::versions(&versions, &terminal),
     };
     let exit = result.unwrap_or_else(|failure| {
         terminal.error(&failure);

@@ -7,12 +7,12 @@ use std::process::Command;
 use support::{Bench, Ran};
 
 #[test]
-fn without_arguments_a_short_help_shows_three_examples() {
+fn without_arguments_a_short_help_shows_examples() {
     let ran = Bench::new().run("").expect_code(2);
     let help = ran.stdout + &ran.stderr;
     assert_eq!(
         help.lines().filter(|line| line.contains("  locktest --backend")).count(),
-        3,
+        4,
         "{help}"
     );
 }
@@ -25,6 +25,8 @@ fn a_misspelt_word_is_refused_with_the_nearest_one() {
         ("--backend consul --nemesis partitoin", "partition"),
         ("--backend consul --nemesis partition --partition leadr", "leader"),
         ("--bakend consul", "--backend"),
+        ("--backend etcd --recipe cas-tll", "cas-ttl"),
+        ("--backend etcd --workload mutxe", "mutex"),
         ("chekc x", "check"),
         ("lab stats", "status"),
     ] {
@@ -40,19 +42,51 @@ fn a_flag_that_makes_no_sense_is_refused_with_the_reason() {
     let bench = Bench::new();
     for (line, reason) in [
         ("--backend sim --nemesis partition", "sim has no servers"),
-        ("--backend consul --sim-bug double-grant", "real store"),
+        ("--backend consul --sim-bug double-grant", "belongs to sim"),
         ("--backend etcd --lease-ttl 1s", "no lease shorter than 2s"),
         ("--backend etcd --lease-ttl 2500ms", "whole seconds"),
+        ("--backend zookeeper --lease-ttl 900ms", "1s to 10s"),
+        ("--backend zookeeper --lease-ttl 11s", "1s to 10s"),
+        ("--backend consul --lease-ttl 900ms", "no session TTL below 1s"),
+        ("--backend redis --lease-ttl 50ms", "within 100ms"),
         ("--backend etcd --lock-delay 1s", "belongs to consul"),
+        ("--backend etcd --session-behavior delete", "belongs to consul"),
+        ("--backend etcd --cas-wait poll", "belongs to recipe cas-ttl"),
+        ("--backend zookeeper --redis-persistence always", "belongs to redis"),
+        ("--backend redis --recipe single --redlock-requests parallel", "recipe redlock"),
+        ("--backend etcd --recipe redlock", "etcd has lock-rpc, cas-ttl and election-key"),
+        ("--backend consul --recipe cas-ttl", "consul has session"),
+        ("--backend etcd --read-mode stale", "etcd has linearizable and serializable"),
+        ("--backend etcd --read-mode serializable", "--workload register"),
+        ("--backend consul --workload critical-section --read-mode stale", "critical-section"),
+        ("--backend redis --nodes-count 4", "odd number of servers"),
+        ("--backend redis --recipe single --nodes-count 3", "has one server"),
+        ("--backend redis --recipe sentinel --nodes-count 2", "one for each sentinel"),
+        ("--backend redis --renew-while-waiting true", "no lease to renew"),
+        ("--backend redis --redlock-node-timeout 2s", "not shorter than the lease"),
+        ("--backend redis --nemesis partition --partition leader", "have no leader"),
+        ("--backend zookeeper --server-binary /bin/true", "no single program"),
+        ("--backend etcd --server-binary /bin/true --version 3.5.16", "cannot be used with"),
+        ("--backend etcd --workload register --overrun", "takes no locks"),
+        ("--backend etcd --workload different-keys --keys 3", "one lock for each client"),
         ("--backend consul --nemesis partition --nodes-count 2", "at least 3"),
         ("--backend consul --partition leader", "--nemesis partition"),
         ("--backend sim --clients 0", "--clients is 0"),
+        ("--backend sim --version 1.0", "part of locktest"),
         ("--backend sim --time-limit 0s", "--time-limit is zero"),
         ("--backend sim --time-limit soon", "--time-limit"),
         ("--backend consul --lab-subnet 8.8.8.0/24", "8.8.8.0/24"),
     ] {
         let ran = bench.run(line).expect_code(2);
         assert!(ran.stderr.contains(reason), "{line}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_version_that_cannot_be_had_is_refused_with_those_that_can() {
+    let ran = Bench::with_lab().run("--backend etcd --version 9.9.9").expect_code(5);
+    for version in ["9.9.9", "3.3.25", "3.4.23", "3.5.16"] {
+        assert!(ran.stderr.contains(version), "{}", ran.stderr);
     }
 }
 

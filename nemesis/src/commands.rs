@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 use locktest_cluster::{RemoteCommand, SshTarget};
-use locktest_history::NodeId;
-use thiserror::Error;
+use locktest_history::{NodeId, Side};
 
 use crate::journal::NodeUndo;
+use crate::sides::{Across, SidesError, locate};
 use crate::tag::FaultTag;
 use crate::{deadman, partition, probe};
 
@@ -16,29 +16,10 @@ use crate::{deadman, partition, probe};
 pub struct Endpoint {
     /// How to reach it; its name is the node's.
     pub ssh: SshTarget,
-    /// The address that the other servers use.
+    /// The address that clients and the other servers use.
     pub address: Ipv4Addr,
     /// A TCP port on which the server takes connections from the other servers.
     pub probe_port: u16,
-}
-
-/// Sides that name no partition of the endpoints.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SidesError {
-    /// An index beyond the endpoints.
-    #[error("there is no server {}: the cluster has {endpoints}", node.0)]
-    UnknownNode {
-        /// The index.
-        node: NodeId,
-        /// How many there are.
-        endpoints: usize,
-    },
-    /// A node that is on two sides, or twice on one.
-    #[error("{0} is on more than one side")]
-    Repeated(String),
-    /// Nothing would be separated.
-    #[error("a partition needs at least two sides, and a node on each")]
-    TooFew,
 }
 
 /// The commands of one fault on one node.
@@ -52,7 +33,7 @@ pub struct NodeCommands {
     pub chain: String,
     /// Starts the dead-man timer.
     pub arm: RemoteCommand,
-    /// Tries a connection to every node on the other sides.
+    /// Tries the connections of `across`.
     pub probe: RemoteCommand,
     /// Applies the fault.
     pub apply: RemoteCommand,
@@ -64,6 +45,8 @@ pub struct NodeCommands {
     pub check: RemoteCommand,
     /// Ends the dead-man timer.
     pub disarm: RemoteCommand,
+    /// Those on the other sides whose connections show whether the fault is in force.
+    pub(crate) across: Vec<Across>,
 }
 
 impl NodeCommands {
@@ -93,74 +76,46 @@ impl NodeCommands {
     }
 }
 
-/// The commands of a partition of `endpoints` (in the plan's order) into `sides`, for every node on
-/// a side, in node order. `node_run_dir` is an absolute path on the nodes.
+/// The commands of a partition into `sides` for every server on a side, in node order. Rules are on
+/// servers only: clients may share a machine with the control node.
+///
+/// `endpoints` and the addresses of the `clients` are in the plan's order, and `node_run_dir` is an
+/// absolute path on the nodes.
 pub fn partition_commands(
     endpoints: &[Endpoint],
+    clients: &[Ipv4Addr],
     node_run_dir: &Path,
     tag: &FaultTag,
-    sides: &[Vec<NodeId>],
+    sides: &[Side],
     deadline_s: u64,
 ) -> Result<Vec<NodeCommands>, SidesError> {
-    check_sides(endpoints, sides)?;
+    let placed = locate(endpoints, clients, sides)?;
     let mut commands = Vec::new();
-    for (index, side) in sides.iter().enumerate() {
-        let others: Vec<&Endpoint> = sides
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != index)
-            .flat_map(|(_, nodes)| nodes)
-            .map(|node| &endpoints[usize::from(node.0)])
-            .collect();
-        let addresses: Vec<Ipv4Addr> = others.iter().map(|other| other.address).collect();
-        let probed: Vec<SocketAddrV4> =
-            others.iter().map(|other| SocketAddrV4::new(other.address, other.probe_port)).collect();
-        for node in side {
-            let ssh = endpoints[usize::from(node.0)].ssh.clone();
-            let command = |purpose: &str, script: String| {
-                RemoteCommand::new(format!("{purpose} {tag}"), script)
-            };
-            commands.push(NodeCommands {
-                node: *node,
-                ssh,
-                chain: tag.chain(),
-                arm: command(
-                    "arm the dead-man timer of",
-                    deadman::arm(node_run_dir, tag, deadline_s),
-                ),
-                probe: command("try connections across", probe::probe(&probed)),
-                apply: command("apply", partition::apply(node_run_dir, tag, &addresses)),
-                counters: command("read the packet counters of", partition::counters(tag)),
-                undo: command("undo", partition::undo(node_run_dir, tag)),
-                check: command("check the undo of", partition::check(tag)),
-                disarm: command("disarm the dead-man timer of", deadman::disarm(node_run_dir, tag)),
-            });
-        }
+    for server in placed {
+        let command =
+            |purpose: &str, script: String| RemoteCommand::new(format!("{purpose} {tag}"), script);
+        let probed: Vec<SocketAddrV4> = server.across.iter().map(|across| across.address).collect();
+        commands.push(NodeCommands {
+            node: server.node,
+            ssh: server.endpoint.ssh.clone(),
+            chain: tag.chain(),
+            arm: command("arm the dead-man timer of", deadman::arm(node_run_dir, tag, deadline_s)),
+            probe: command("try connections across", probe::probe(&probed)),
+            apply: command("apply", partition::apply(node_run_dir, tag, &server.cut_off)),
+            counters: command("read the packet counters of", partition::counters(tag)),
+            undo: command("undo", partition::undo(node_run_dir, tag)),
+            check: command("check the undo of", partition::check(tag)),
+            disarm: command("disarm the dead-man timer of", deadman::disarm(node_run_dir, tag)),
+            across: server.across,
+        });
     }
-    commands.sort_by_key(|commands| commands.node);
     Ok(commands)
-}
-
-fn check_sides(endpoints: &[Endpoint], sides: &[Vec<NodeId>]) -> Result<(), SidesError> {
-    if sides.len() < 2 || sides.iter().any(Vec::is_empty) {
-        return Err(SidesError::TooFew);
-    }
-    let mut seen = vec![false; endpoints.len()];
-    for node in sides.iter().flatten() {
-        let index = usize::from(node.0);
-        match seen.get_mut(index) {
-            None => {
-                return Err(SidesError::UnknownNode { node: *node, endpoints: endpoints.len() });
-            }
-            Some(true) => return Err(SidesError::Repeated(endpoints[index].ssh.name.clone())),
-            Some(fresh) => *fresh = true,
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use locktest_history::ClientId;
+
     use super::*;
 
     pub(crate) fn endpoints(count: u8) -> Vec<Endpoint> {
@@ -180,43 +135,26 @@ pub(crate) mod tests {
             .collect()
     }
 
-    fn commands(sides: &[&[u16]]) -> Result<Vec<NodeCommands>, SidesError> {
-        let sides: Vec<Vec<NodeId>> =
-            sides.iter().map(|side| side.iter().copied().map(NodeId).collect()).collect();
+    #[test]
+    fn a_script_drops_everybody_on_the_other_sides_both_ways() {
         let tag = FaultTag::new("r1", 1).expect("a legal tag");
-        partition_commands(&endpoints(5), Path::new("/run/lt"), &tag, &sides, 30)
-    }
-
-    #[test]
-    fn each_node_drops_the_other_side_and_nobody_of_its_own() {
-        let commands = commands(&[&[1, 3], &[0, 2, 4]]).expect("two sides");
-        let dropped = |node: u16| -> Vec<u8> {
-            let script =
-                &commands.iter().find(|c| c.node == NodeId(node)).expect("it").apply.script;
-            (1..=5).filter(|n| script.contains(&format!("-s 10.1.0.{n} "))).collect()
-        };
-        for node in [1, 3] {
-            assert_eq!(dropped(node), [1, 3, 5]);
+        let clients = [Ipv4Addr::new(10, 1, 0, 101), Ipv4Addr::new(10, 1, 0, 102)];
+        let sides = [
+            Side { servers: vec![NodeId(0)], clients: vec![ClientId(0)] },
+            Side { servers: vec![NodeId(1)], clients: vec![ClientId(1)] },
+        ];
+        let run_dir = Path::new("/run/lt");
+        let commands = partition_commands(&endpoints(2), &clients, run_dir, &tag, &sides, 30);
+        let commands = commands.expect("two sides");
+        for (commands, dropped, kept) in
+            [(&commands[0], ["2", "102"], ["1", "101"]), (&commands[1], ["1", "101"], ["2", "102"])]
+        {
+            let script = &commands.apply.script;
+            for direction in ["-s", "-d"] {
+                let names = |last: &&str| script.contains(&format!("{direction} 10.1.0.{last} "));
+                assert!(dropped.iter().all(names), "{script}");
+                assert!(!kept.iter().any(names), "{script}");
+            }
         }
-        for node in [0, 2, 4] {
-            assert_eq!(dropped(node), [2, 4]);
-        }
-    }
-
-    #[test]
-    fn a_node_on_no_side_is_left_alone() {
-        let commands = commands(&[&[0], &[1]]).expect("two sides");
-        assert_eq!(commands.iter().map(|c| c.node.0).collect::<Vec<_>>(), [0, 1]);
-        assert!(!commands[0].apply.script.contains("10.1.0.3"));
-    }
-
-    #[test]
-    fn sides_that_separate_nothing_are_refused() {
-        assert_eq!(commands(&[]), Err(SidesError::TooFew));
-        assert_eq!(commands(&[&[0, 1]]), Err(SidesError::TooFew));
-        assert_eq!(commands(&[&[0, 1], &[]]), Err(SidesError::TooFew));
-        assert_eq!(commands(&[&[0], &[1, 0]]), Err(SidesError::Repeated("n1".into())));
-        let unknown = SidesError::UnknownNode { node: NodeId(5), endpoints: 5 };
-        assert_eq!(commands(&[&[0], &[5]]), Err(unknown));
     }
 }

@@ -5,18 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use locktest_history::NodeId;
 
 use crate::probe::Probed;
+use crate::sides::Party;
 
-/// A direction between two nodes on different sides.
+/// A direction from a server to somebody on another side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Link {
     pub(crate) from: NodeId,
-    pub(crate) to: NodeId,
+    pub(crate) to: Party,
 }
 
 /// What one node said of its counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Dropped {
-    /// So many packets of the other sides.
+    /// So many packets from and to those across.
     Packets(u64),
     /// It has no chain of the fault.
     NoChain,
@@ -40,7 +41,7 @@ impl Look {
 /// Everything observed of one fault.
 #[derive(Debug)]
 pub(crate) struct Evidence {
-    connected_before: BTreeSet<Link>,
+    worked_before: BTreeSet<Link>,
     /// The most that each node said it dropped.
     packets: BTreeMap<NodeId, u64>,
     /// The connections that a look found cut, in a look that found none across.
@@ -50,24 +51,28 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     pub(crate) fn new(before: &[(Link, Probed)]) -> Evidence {
-        let connected = before.iter().filter(|(_, probed)| *probed == Probed::Connected);
+        let worked = before.iter().filter(|(link, probed)| match link.to {
+            Party::Server(_) => *probed == Probed::Connected,
+            // Nobody listens there, so that a refusal is the answer which shows that packets cross.
+            Party::Client(_) => probed.crossed(),
+        });
         Evidence {
-            connected_before: connected.map(|(link, _)| *link).collect(),
+            worked_before: worked.map(|(link, _)| *link).collect(),
             packets: BTreeMap::new(),
             cut: None,
             last: None,
         }
     }
 
-    /// Whether any connection across worked before the fault.
+    /// Whether any link across worked before the fault.
     pub(crate) fn has_baseline(&self) -> bool {
-        !self.connected_before.is_empty()
+        !self.worked_before.is_empty()
     }
 
-    /// A connection that worked before the fault and whose packets cross now.
-    pub(crate) fn works_again(&self, now: &[(Link, Probed)]) -> Option<Link> {
+    /// A link that worked before the fault and whose packets cross now.
+    pub(crate) fn crosses_again(&self, now: &[(Link, Probed)]) -> Option<Link> {
         let again = |(link, probed): &&(Link, Probed)| {
-            probed.crossed() && self.connected_before.contains(link)
+            probed.crossed() && self.worked_before.contains(link)
         };
         now.iter().find(again).map(|(link, _)| *link)
     }
@@ -83,7 +88,7 @@ impl Evidence {
             .probes
             .iter()
             .filter(|(link, probed)| {
-                *probed == Probed::TimedOut && self.connected_before.contains(link)
+                *probed == Probed::TimedOut && self.worked_before.contains(link)
             })
             .map(|(link, _)| *link)
             .collect();
@@ -96,14 +101,15 @@ impl Evidence {
     /// Whether the fault is known to have bitten, and the observations behind that, a sentence
     /// each.
     ///
-    /// It has if nodes dropped packets of the other sides, and a look found a connection cut that
-    /// had worked before while nothing got across.
-    pub(crate) fn judge(&self, name: impl Fn(NodeId) -> String) -> (bool, Vec<String>) {
+    /// It has if servers dropped packets of those across, and a look found a link cut that had
+    /// worked before, while nothing got across.
+    pub(crate) fn judge(&self, name: impl Fn(Party) -> String) -> (bool, Vec<String>) {
         let Some(last) = &self.last else {
             return (false, vec!["nobody looked while the fault was in force".into()]);
         };
+        let server = |node: NodeId| name(Party::Server(node));
+        let words = |link: &Link| format!("{} to {}", server(link.from), name(link.to));
         let total: u64 = self.packets.values().sum();
-        let words = |link: &Link| format!("{} to {}", name(link.from), name(link.to));
         let mut proof = Vec::new();
         if total == 0 {
             proof.push("no packet between the sides is known to have been dropped".into());
@@ -111,7 +117,7 @@ impl Evidence {
             let nodes: Vec<String> = self
                 .packets
                 .iter()
-                .map(|(node, packets)| format!("{} {packets}", name(*node)))
+                .map(|(node, packets)| format!("{} {packets}", server(*node)))
                 .collect();
             proof.push(format!(
                 "{total} packets between the sides were dropped ({})",
@@ -120,19 +126,18 @@ impl Evidence {
         }
         match &self.cut {
             Some(cut) => {
-                let cut: Vec<String> = cut.iter().map(words).collect();
                 proof.push(format!(
-                    "{} connections across had worked before the fault and timed out during it, \
-                     and nothing got across ({})",
+                    "{} connections across had been answered before the fault and timed out during \
+                     it, and nothing got across ({})",
                     cut.len(),
-                    cut.join(", ")
+                    links(cut, &name)
                 ));
             }
             None if !self.has_baseline() => {
-                proof.push("no connection across worked before the fault".into());
+                proof.push("no connection across was answered before the fault".into());
             }
             None if last.crossed().is_none() => {
-                proof.push("no connection that had worked before the fault timed out".into());
+                proof.push("no connection answered before the fault timed out during it".into());
             }
             None => {}
         }
@@ -143,10 +148,11 @@ impl Evidence {
             match dropped {
                 Dropped::Packets(_) => {}
                 Dropped::NoChain => {
-                    proof.push(format!("at the last look {} had none of the rules", name(*node)));
+                    proof.push(format!("at the last look {} had none of the rules", server(*node)));
                 }
                 Dropped::Unknown(reason) => {
-                    proof.push(format!("at the last look {} told nothing: {reason}", name(*node)));
+                    proof
+                        .push(format!("at the last look {} told nothing: {reason}", server(*node)));
                 }
             }
         }
@@ -154,12 +160,23 @@ impl Evidence {
     }
 }
 
+/// Such as `n1 to c2 c3, n2 to c1`.
+fn links(links: &[Link], name: impl Fn(Party) -> String) -> String {
+    let words = links.chunk_by(|one, next| one.from == next.from).map(|chunk| {
+        let to: Vec<String> = chunk.iter().map(|link| name(link.to)).collect();
+        format!("{} to {}", name(Party::Server(chunk[0].from)), to.join(" "))
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
+    use locktest_history::ClientId;
+
     use super::*;
 
-    const THERE: Link = Link { from: NodeId(0), to: NodeId(1) };
-    const BACK: Link = Link { from: NodeId(1), to: NodeId(0) };
+    const THERE: Link = Link { from: NodeId(0), to: Party::Server(NodeId(1)) };
+    const BACK: Link = Link { from: NodeId(1), to: Party::Server(NodeId(0)) };
 
     fn look(there: Probed, back: Probed, packets: u64) -> Look {
         Look {
@@ -173,7 +190,7 @@ mod tests {
         for look in looks {
             evidence.record(look);
         }
-        let (bit, proof) = evidence.judge(|node| format!("n{}", node.0 + 1));
+        let (bit, proof) = evidence.judge(|party| party.name(&[]));
         assert!(!proof.is_empty());
         (bit, proof.join("; "))
     }
@@ -184,8 +201,8 @@ mod tests {
     fn dropped_packets_and_a_cut_connection_are_a_bite() {
         let (bit, proof) = judge(&BOTH, vec![look(Probed::TimedOut, Probed::TimedOut, 4)]);
         assert!(bit);
-        assert!(proof.contains("4 packets between the sides were dropped (n1 4)"), "{proof}");
-        assert!(proof.contains("(n1 to n2, n2 to n1)"), "{proof}");
+        assert!(proof.contains("4 packets between the sides were dropped (node#0 4)"), "{proof}");
+        assert!(proof.contains("(node#0 to node#1, node#1 to node#0)"), "{proof}");
     }
 
     #[test]
@@ -204,8 +221,23 @@ mod tests {
         for before in [vec![], vec![(THERE, Probed::TimedOut), (BACK, Probed::Refused)]] {
             let (bit, proof) = judge(&before, vec![look(Probed::TimedOut, Probed::TimedOut, 4)]);
             assert!(!bit);
-            assert!(proof.contains("no connection across worked before"), "{proof}");
+            assert!(proof.contains("no connection across was answered before"), "{proof}");
         }
+    }
+
+    #[test]
+    fn a_client_that_had_refused_and_then_times_out_is_cut_off() {
+        let to = |client| Link { from: NodeId(0), to: Party::Client(ClientId(client)) };
+        let before = [(to(0), Probed::Refused), (to(2), Probed::Refused)];
+        let during = Look {
+            probes: vec![(to(0), Probed::TimedOut), (to(2), Probed::TimedOut)],
+            dropped: BTreeMap::from([(NodeId(0), Dropped::Packets(2))]),
+        };
+        let (bit, proof) = judge(&before, vec![during.clone()]);
+        assert!(bit, "{proof}");
+        assert!(proof.contains("(node#0 to c1 c3)"), "{proof}");
+        let silent = [(to(0), Probed::TimedOut), (to(2), Probed::Failed)];
+        assert!(!judge(&silent, vec![during]).0);
     }
 
     #[test]
@@ -213,7 +245,7 @@ mod tests {
         for hole in [Probed::Connected, Probed::Refused] {
             let (bit, proof) = judge(&BOTH, vec![look(Probed::TimedOut, hole, 4)]);
             assert!(!bit);
-            assert!(proof.contains("n2 to n1 got across"), "{proof}");
+            assert!(proof.contains("node#1 to node#0 got across"), "{proof}");
         }
     }
 
@@ -228,15 +260,15 @@ mod tests {
         gone.dropped.insert(NodeId(0), Dropped::NoChain);
         let (bit, proof) = judge(&BOTH, vec![look(Probed::TimedOut, Probed::TimedOut, 4), gone]);
         assert!(bit);
-        assert!(proof.contains("at the last look n1 had none of the rules"), "{proof}");
-        assert!(proof.contains("at the last look n1 to n2 got across"), "{proof}");
+        assert!(proof.contains("at the last look node#0 had none of the rules"), "{proof}");
+        assert!(proof.contains("at the last look node#0 to node#1 got across"), "{proof}");
     }
 
     #[test]
     fn a_refused_connection_shows_that_packets_cross_again() {
         let evidence = Evidence::new(&BOTH);
-        assert_eq!(evidence.works_again(&[(BACK, Probed::Refused)]), Some(BACK));
-        assert_eq!(evidence.works_again(&[(BACK, Probed::TimedOut)]), None);
-        assert_eq!(Evidence::new(&[]).works_again(&[(BACK, Probed::Connected)]), None);
+        assert_eq!(evidence.crosses_again(&[(BACK, Probed::Refused)]), Some(BACK));
+        assert_eq!(evidence.crosses_again(&[(BACK, Probed::TimedOut)]), None);
+        assert_eq!(Evidence::new(&[]).crosses_again(&[(BACK, Probed::Connected)]), None);
     }
 }

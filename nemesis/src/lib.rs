@@ -15,14 +15,16 @@ mod open_index;
 mod partition;
 mod probe;
 mod schedule;
+mod sides;
 mod tag;
 mod undo;
 
-pub use commands::{Endpoint, NodeCommands, SidesError, partition_commands};
+pub use commands::{Endpoint, NodeCommands, partition_commands};
 pub use heal::{HealReport, HealedFault, HealedRun, heal};
 pub use journal::{Intent, Journal, JournalContent, JournalError, NodeUndo, read_journal};
 pub use nemesis::{ActiveFault, FaultNotApplied, Nemesis, NemesisSetting};
 pub use open_index::{IndexEntry, OpenIndex, OpenRun};
-pub use schedule::{ResolveError, plan_schedule, resolve};
+pub use schedule::{Parties, ResolveError, plan_schedule, resolve};
+pub use sides::SidesError;
 pub use tag::{FaultTag, TagError};
 pub use undo::NodeUndone;

@@ -1,14 +1,14 @@
 //! One fault after the other: begun, looked at while it is in force, ended, and accounted for.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddrV4;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use locktest_cluster::{NowNs, Remote, RemoteCommand};
-use locktest_history::{FaultBegun, FaultEnded, FaultKind, FaultSkipped, NodeId, PartitionShape};
+use locktest_history::{FaultBegun, FaultEnded, FaultKind, FaultSkipped, PartitionShape, Side};
 use thiserror::Error;
 
 use crate::commands::{Endpoint, NodeCommands, partition_commands};
@@ -18,10 +18,11 @@ use crate::journal::{Intent, Journal, JournalError};
 use crate::open_index::{OpenIndex, OpenRun};
 use crate::partition::read_counters;
 use crate::probe::{Probed, read_probes};
+use crate::sides::Party;
 use crate::tag::FaultTag;
 use crate::undo::{NodeUndone, undo_everywhere};
 
-/// After the undo, a connection that had worked before the fault is tried this often.
+/// After the undo, what had been answered before the fault is tried this often.
 const RECONNECT_TRIES: u32 = 5;
 
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
@@ -35,6 +36,9 @@ pub struct NemesisSetting {
     pub lab_id: Option<String>,
     /// The servers, in the plan's order.
     pub endpoints: Vec<Endpoint>,
+    /// The addresses of the plan's clients, in its order. A client that replaces another one has
+    /// its address.
+    pub clients: Vec<Ipv4Addr>,
     /// An absolute path on the nodes, for the dead-man timers.
     pub node_run_dir: PathBuf,
     /// The run's undo journal.
@@ -110,7 +114,7 @@ impl<R: Remote> Nemesis<R> {
         &self,
         id: u32,
         shape: PartitionShape,
-        sides: Vec<Vec<NodeId>>,
+        sides: Vec<Side>,
         deadline: Duration,
     ) -> Result<ActiveFault, Box<FaultNotApplied>> {
         let kind = FaultKind::Partition;
@@ -184,7 +188,13 @@ impl<R: Remote> Nemesis<R> {
             let dropped = match self.remote.run_ok(&node.ssh.name, &node.counters).await {
                 Err(error) => Dropped::Unknown(error.to_string()),
                 Ok(output) => match read_counters(&node.chain, &output.stdout) {
-                    Some(Some(packets)) => Dropped::Packets(packets.values().sum()),
+                    Some(Some(packets)) => {
+                        let across = |address| {
+                            node.across.iter().any(|across| across.address.ip() == address)
+                        };
+                        let packets = packets.iter().filter(|(address, _)| across(*address));
+                        Dropped::Packets(packets.map(|(_, packets)| packets).sum())
+                    }
                     Some(None) => Dropped::NoChain,
                     None => Dropped::Unknown("the answer is no list of rules".into()),
                 },
@@ -200,7 +210,7 @@ impl<R: Remote> Nemesis<R> {
         let heal_begin_ns = (self.now_ns)();
         let undone = self.undo(&fault.intent).await;
         let end_ns = (self.now_ns)();
-        let (bit, proof) = fault.evidence.judge(|node| self.name(node));
+        let (bit, proof) = fault.evidence.judge(|party| self.name(party));
         let gone = undone.fault.undone();
         let mut undo_proof = undone.proof();
         let reconnected = if gone { self.reconnect(&fault, &mut undo_proof).await } else { false };
@@ -223,12 +233,13 @@ impl<R: Remote> Nemesis<R> {
         }
     }
 
-    /// Whether a connection across works again that worked before the fault; vacuously so if none
-    /// did.
+    /// Whether a connection across is answered again that was before the fault; vacuously so if none
+    /// was.
     async fn reconnect(&self, fault: &ActiveFault, proof: &mut Vec<String>) -> bool {
         if !fault.evidence.has_baseline() {
-            proof
-                .push("no connection across had worked before the fault, so none is missed".into());
+            proof.push(
+                "no connection across was answered before the fault, so no answer is missed".into(),
+            );
             return true;
         }
         for attempt in 0..RECONNECT_TRIES {
@@ -236,13 +247,13 @@ impl<R: Remote> Nemesis<R> {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
             }
             let now = self.probe(&fault.commands).await;
-            if let Some(link) = fault.evidence.works_again(&now) {
-                let (from, to) = (self.name(link.from), self.name(link.to));
+            if let Some(link) = fault.evidence.crosses_again(&now) {
+                let (from, to) = (self.name(Party::Server(link.from)), self.name(link.to));
                 proof.push(format!("packets from {from} to {to} and back get across again"));
                 return true;
             }
         }
-        proof.push("no connection across works again, though the rules are gone".into());
+        proof.push("no connection across is answered again, though the rules are gone".into());
         false
     }
 
@@ -261,12 +272,12 @@ impl<R: Remote> Nemesis<R> {
     fn commands(
         &self,
         id: u32,
-        sides: &[Vec<NodeId>],
+        sides: &[Side],
         deadline_s: u64,
     ) -> Result<Vec<NodeCommands>, String> {
-        let NemesisSetting { run_id, endpoints, node_run_dir, .. } = &self.setting;
+        let NemesisSetting { run_id, endpoints, clients, node_run_dir, .. } = &self.setting;
         let tag = FaultTag::new(run_id, id).map_err(|error| error.to_string())?;
-        partition_commands(endpoints, node_run_dir, &tag, sides, deadline_s)
+        partition_commands(endpoints, clients, node_run_dir, &tag, sides, deadline_s)
             .map_err(|error| error.to_string())
     }
 
@@ -317,22 +328,18 @@ impl<R: Remote> Nemesis<R> {
         if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
     }
 
-    /// Tries every connection across, in both directions, and sorts the answers. A node that does not answer adds none.
+    /// Tries every connection across and sorts the answers. A node that does not answer adds none.
     async fn probe(&self, nodes: &[NodeCommands]) -> Vec<(Link, Probed)> {
-        let by_address: HashMap<SocketAddrV4, NodeId> = (0..)
-            .map(NodeId)
-            .zip(&self.setting.endpoints)
-            .map(|(id, endpoint)| (SocketAddrV4::new(endpoint.address, endpoint.probe_port), id))
-            .collect();
         let answers =
             join_all(nodes.iter().map(|node| self.remote.run_ok(&node.ssh.name, &node.probe)))
                 .await;
         let mut probes = Vec::new();
         for (node, answer) in nodes.iter().zip(answers) {
             let Ok(answer) = answer else { continue };
-            for (address, probed) in read_probes(&answer.stdout) {
-                if let Some(to) = by_address.get(&address) {
-                    probes.push((Link { from: node.node, to: *to }, probed));
+            let probed: HashMap<_, _> = read_probes(&answer.stdout).into_iter().collect();
+            for across in &node.across {
+                if let Some(probed) = probed.get(&across.address) {
+                    probes.push((Link { from: node.node, to: across.party }, *probed));
                 }
             }
         }
@@ -340,11 +347,8 @@ impl<R: Remote> Nemesis<R> {
         probes
     }
 
-    fn name(&self, node: NodeId) -> String {
-        match self.setting.endpoints.get(usize::from(node.0)) {
-            Some(endpoint) => endpoint.ssh.name.clone(),
-            None => format!("node#{}", node.0),
-        }
+    fn name(&self, party: Party) -> String {
+        party.name(&self.setting.endpoints)
     }
 }
 

@@ -12,7 +12,7 @@ use locktest_cluster::{
 use locktest_history::PartitionShape;
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, down_id};
 use locktest_nemesis::{Endpoint, Nemesis, NemesisSetting, heal};
-use support::{nemesis, setting, side};
+use support::{nemesis, setting, side, side_with};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -47,7 +47,7 @@ async fn scene() -> Scene {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dirs =
         LabDirs { state: folder.path().join("labs"), package_cache: folder.path().join("cache") };
-    let spec = LabSpec { id: None, servers: 5, clients: 0, subnet: None };
+    let spec = LabSpec { id: None, servers: 5, clients: 2, subnet: None };
     let lab = Lab::up(&dirs, &spec).await.expect("a lab");
     let observer = connect(&targets(&lab), &lab.ssh_control_dir());
     let scene = Scene { folder, dirs, lab, observer, _turn: turn };
@@ -113,8 +113,23 @@ impl Scene {
         let run_dir = PathBuf::from(NODE_BASE).join("run");
         NemesisSetting {
             lab_id: Some(self.lab.id().to_owned()),
+            clients: self.lab.client_addresses(),
             ..setting(self.folder.path(), endpoints, &run_dir)
         }
+    }
+
+    /// The servers to which a client, counted from zero, can connect.
+    async fn reached_by(&self, client: usize) -> Vec<&str> {
+        let mut reached = Vec::new();
+        for node in self.lab.nodes() {
+            let mut command = self.lab.client_command(client, Path::new("timeout"));
+            let connect = format!("exec 3<>/dev/tcp/{}/{}", node.address, node.ssh_port);
+            command.args(["2", "bash", "-c", &connect]).stderr(std::process::Stdio::null());
+            if command.status().await.expect("ip").success() {
+                reached.push(node.name.as_str());
+            }
+        }
+        reached
     }
 
     fn ssh(&self) -> SshCluster {
@@ -152,6 +167,28 @@ async fn a_real_partition_bites_and_leaves_nothing_behind() {
     let ended = nemesis.end(fault).await;
     assert!(ended.bit, "{ended:?}");
     assert!(ended.undone, "{ended:?}");
+    assert_eq!(scene.rules().await, before);
+    assert_eq!(scene.left().await, [""; 5]);
+}
+
+#[tokio::test]
+async fn a_real_partition_of_clients_from_servers_bites_and_leaves_nothing_behind() {
+    let scene = scene().await;
+    let before = scene.rules().await;
+    let nemesis = nemesis(scene.setting(), &Arc::new(scene.ssh()));
+    let sides = vec![side_with(&[1, 3], &[0]), side_with(&[0, 2, 4], &[1])];
+    let deadline = Duration::from_secs(600);
+    let fault = nemesis.begin(1, PartitionShape::Halves, sides.clone(), deadline).await;
+    let mut fault = fault.expect("applied");
+    assert_eq!(fault.begun.sides, sides);
+    assert_eq!(scene.reached_by(0).await, ["n2", "n4"]);
+    assert_eq!(scene.reached_by(1).await, ["n1", "n3", "n5"]);
+    nemesis.observe(&mut fault).await;
+    let ended = nemesis.end(fault).await;
+    assert!(ended.bit, "{ended:?}");
+    assert!(ended.undone, "{ended:?}");
+    assert_eq!(scene.reached_by(0).await, NODES);
+    assert_eq!(scene.reached_by(1).await, NODES);
     assert_eq!(scene.rules().await, before);
     assert_eq!(scene.left().await, [""; 5]);
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +10,25 @@ use std::time::Duration;
 use locktest_cluster::{Remote, RemoteOutput};
 use locktest_history::PartitionShape;
 use locktest_nemesis::{
-    ActiveFault, FaultNotApplied, FaultTag, Nemesis, NodeCommands, heal, partition_commands,
+    ActiveFault, FaultNotApplied, FaultTag, Nemesis, NemesisSetting, NodeCommands, heal,
+    partition_commands,
 };
 use support::bench::{Bench, BenchRemote, wait_until};
-use support::{nemesis, setting, side};
+use support::{nemesis, setting, side, side_with};
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 
 fn nemesis_of(bench: &Bench, remote: BenchRemote) -> Nemesis<BenchRemote> {
+    nemesis_with(bench, remote, bench.clients())
+}
+
+fn nemesis_with(
+    bench: &Bench,
+    remote: BenchRemote,
+    clients: Vec<Ipv4Addr>,
+) -> Nemesis<BenchRemote> {
     let setting = setting(bench.folder.path(), bench.endpoints(), &bench.run_dir());
-    nemesis(setting, &Arc::new(remote))
+    nemesis(NemesisSetting { clients, ..setting }, &Arc::new(remote))
 }
 
 async fn begin(
@@ -29,11 +39,20 @@ async fn begin(
     nemesis.begin(1, PartitionShape::One, sides, Duration::from_secs(deadline_s)).await
 }
 
-/// The commands of the same fault, to be run one by one.
+/// Splits clients from servers.
+async fn begin_among_clients(
+    nemesis: &Nemesis<BenchRemote>,
+) -> Result<ActiveFault, Box<FaultNotApplied>> {
+    let sides = vec![side_with(&[0], &[0]), side_with(&[1, 2], &[1])];
+    nemesis.begin(1, PartitionShape::One, sides, Duration::from_secs(600)).await
+}
+
+/// The commands of the fault that [`begin`] begins, to be run one by one.
 fn commands(bench: &Bench) -> Vec<NodeCommands> {
     let tag = FaultTag::new("r1", 1).expect("a legal tag");
     let sides = [side(&[0]), side(&[1, 2])];
-    partition_commands(&bench.endpoints(), &bench.run_dir(), &tag, &sides, 600).expect("two sides")
+    partition_commands(&bench.endpoints(), &[], &bench.run_dir(), &tag, &sides, 600)
+        .expect("two sides")
 }
 
 fn nothing_is_left(bench: &Bench) {
@@ -231,4 +250,88 @@ async fn a_process_that_merely_has_the_timers_old_id_is_not_killed() {
     assert_eq!(ended, None, "a stranger was killed");
     assert_eq!(disarmed.status, 0, "{}", disarmed.stderr);
     nothing_is_left(&bench);
+}
+
+/// Which of the connections from clients to servers work, by the names of both.
+fn connections(bench: &Bench) -> Vec<(&'static str, &'static str)> {
+    let pairs = ["c1", "c2"].into_iter().flat_map(|client| NODES.map(|node| (client, node)));
+    pairs.filter(|(client, node)| bench.connects(client, node)).collect()
+}
+
+#[tokio::test]
+async fn clients_are_cut_off_from_the_servers_of_the_other_side_until_the_undo() {
+    let bench = Bench::with_clients(3, 2);
+    bench.plant_foreign_rules();
+    let before = bench.rules();
+    assert_eq!(connections(&bench).len(), 6);
+    let nemesis = nemesis_of(&bench, bench.remote());
+    let mut fault = begin_among_clients(&nemesis).await.expect("applied");
+    assert_eq!(connections(&bench), [("c1", "n1"), ("c2", "n2"), ("c2", "n3")]);
+    nemesis.observe(&mut fault).await;
+    let ended = nemesis.end(fault).await;
+    assert!(ended.bit && ended.undone, "{ended:?}");
+    assert!(ended.proof[1].ends_with("(n1 to c2, n2 to c1, n3 to c1)"), "{ended:?}");
+    assert!(ended.undo_proof.iter().any(|p| p.contains(" to c")), "{ended:?}");
+    assert_eq!(bench.rules(), before);
+    assert_eq!(connections(&bench).len(), 6);
+    nothing_is_left(&bench);
+}
+
+#[tokio::test]
+async fn a_partition_from_clients_who_are_nowhere_did_not_bite_though_it_cut_the_servers_apart() {
+    let bench = Bench::up(3);
+    let before = bench.rules();
+    let nowhere = [201, 202].map(|last| Ipv4Addr::new(10, 1, 0, last)).to_vec();
+    let nemesis = nemesis_with(&bench, bench.remote(), nowhere);
+    let mut fault = begin_among_clients(&nemesis).await.expect("applied");
+    nemesis.observe(&mut fault).await;
+    let ended = nemesis.end(fault).await;
+    assert!(!ended.bit, "{ended:?}");
+    assert!(ended.undone, "{ended:?}");
+    assert_eq!(bench.rules(), before);
+}
+
+#[tokio::test]
+async fn a_partition_from_clients_that_was_swallowed_on_its_way_did_not_bite() {
+    let bench = Bench::with_clients(3, 2);
+    let mut remote = bench.remote();
+    remote.swallow_apply = NODES.map(str::to_owned).into();
+    let nemesis = nemesis_of(&bench, remote);
+    let mut fault = begin_among_clients(&nemesis).await.expect("it says that it was applied");
+    nemesis.observe(&mut fault).await;
+    let ended = nemesis.end(fault).await;
+    assert!(!ended.bit, "{ended:?}");
+    assert!(ended.undone, "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_shares_the_control_nodes_address_is_never_cut_off() {
+    let bench = Bench::with_clients(3, 2);
+    let before = bench.rules();
+    let mut remote = bench.remote();
+    remote.ssh_peer = Some(bench.clients()[1].to_string());
+    let nemesis = nemesis_of(&bench, remote);
+    let failed = begin_among_clients(&nemesis).await.expect_err("the control path is never cut");
+    assert!(failed.to_string().contains("10.1.0.102 is the control node"), "{failed}");
+    assert!(failed.undone());
+    assert_eq!(bench.rules(), before);
+    nothing_is_left(&bench);
+}
+
+#[tokio::test]
+async fn heal_gives_clients_their_only_server_back() {
+    let bench = Bench::with_clients(1, 2);
+    let before = bench.rules();
+    let nemesis = nemesis_of(&bench, bench.remote());
+    let sides = vec![side_with(&[], &[1]), side_with(&[0], &[0])];
+    let begun = nemesis.begin(1, PartitionShape::Halves, sides, Duration::from_secs(600)).await;
+    drop((begun.expect("applied"), nemesis));
+    assert!(bench.connects("c1", "n1"));
+    assert!(!bench.connects("c2", "n1"));
+    let state = bench.folder.path().join("state");
+    let report = heal(&state, Some("r1"), |_, _| bench.remote(), |_| true).await;
+    assert!(report.expect("an index").is_clean());
+    assert!(bench.connects("c2", "n1"));
+    assert_eq!(bench.rules(), before);
+    assert!(bench.left_in_run_dir("n1").is_empty());
 }

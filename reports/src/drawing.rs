@@ -248,11 +248,12 @@ fn mark(operation: &Involved) -> Option<Mark> {
     let (sign, meaning) = match operation.function {
         Function::Read => ('R', "read"),
         Function::Write => ('W', "write"),
+        Function::Cas => ('C', "compare-and-set"),
         Function::Renew => ('N', "renew"),
         Function::Validate => ('V', "read the lock's entry back"),
         Function::Lost => ('L', "noticed the loss"),
         // The end of the bar already shows it.
-        Function::Release => return None,
+        Function::Release | Function::Round => return None,
         Function::Acquire | Function::TryAcquire => ('A', "acquire again"),
     };
     Some(Mark { sign, meaning, time_ns: instant(operation) })
@@ -305,6 +306,7 @@ fn note(owner: &Owner) -> String {
         let verb = match operation.function {
             Function::Read => "read",
             Function::Write => "write",
+            Function::Cas => "compare-and-set",
             Function::Renew => "renew",
             _ => continue,
         };

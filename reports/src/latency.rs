@@ -1,6 +1,6 @@
 //! The latency tables, cell by cell, for every report that shows them.
 
-use locktest_analyzer::{ClientLatency, FaultLatency, Percentiles, Phases};
+use locktest_analyzer::{ClientLatency, FaultLatency, Latency, Percentiles, Phases};
 
 use crate::text::milliseconds;
 
@@ -21,6 +21,23 @@ pub(crate) struct Cell {
     pub text: String,
     /// Whether it rests on too few samples.
     pub low_n: bool,
+}
+
+/// What a run did, by its name: acquires and releases, or whatever there was in their place.
+pub(crate) fn by_operation<'v>(
+    latency: &'v Latency,
+    intended: Option<&'v Phases>,
+) -> Vec<(&'static str, &'v Phases)> {
+    let Latency { acquire, try_acquire, read, write, cas, release, .. } = latency;
+    let any =
+        |phases: &Phases| [&phases.quiet, &phases.fault, &phases.recovery].iter().any(|p| p.n > 0);
+    let others = [("try", try_acquire), ("read", read), ("write", write), ("cas", cas)];
+    let others = others.into_iter().filter_map(|(name, phases)| Some((name, phases.as_ref()?)));
+    let is_alone = others.clone().next().is_none();
+    let acquire = Some(("acquire", acquire)).filter(|(_, phases)| is_alone || any(phases));
+    let release = Some(("release", release)).filter(|(_, phases)| is_alone || any(phases));
+    let intended = intended.map(|phases| ("intended", phases));
+    acquire.into_iter().chain(intended).chain(others).chain(release).collect()
 }
 
 /// One operation by phase.

@@ -135,22 +135,23 @@ impl Block {
         if let Some(fault) = &violation.during {
             self.labelled("during:", fault);
         }
+        for operation in &violation.operations {
+            for round in &operation.rounds {
+                let label = format!("{}'s servers:", ascii(&operation.client, 24));
+                self.labelled(&label, &wording::round(round));
+            }
+        }
         self.gap();
     }
 
     fn latency(&mut self, verdict: &Verdict) {
-        let Latency { acquire, acquire_intended, release, .. } = &verdict.latency;
+        let Latency { acquire, acquire_intended, .. } = &verdict.latency;
         let late = acquire_intended.as_ref().filter(|late| latency::hides_something(acquire, late));
-        let tables = [
-            Some(("acquire ms", acquire)),
-            late.map(|late| ("intended ms", late)),
-            Some(("release ms", release)),
-        ];
         let mut low = false;
-        for (title, phases) in tables.into_iter().flatten() {
+        for (name, phases) in latency::by_operation(&verdict.latency, late) {
             let rows = latency::by_phase(phases);
             low |= latency::has_low_n(&rows);
-            self.latency_table(title, rows);
+            self.latency_table(&format!("{name} ms"), rows);
         }
         // The footnotes and the longest gap belong to the tables just above.
         self.out.truncate(self.out.trim_end_matches('\n').len() + 1);
@@ -194,7 +195,7 @@ impl Block {
         shown.sort_by_key(|fault| fault.id);
         let left_out = verdict.faults.len() - shown.len();
         for fault in shown {
-            self.fault(fault);
+            self.fault(fault, verdict.workload.takes_locks());
         }
         if left_out > 0 {
             self.paragraph(3, &format!("{left_out} more in the report"));
@@ -213,7 +214,7 @@ impl Block {
         self.gap();
     }
 
-    fn fault(&mut self, fault: &FaultSummary) {
+    fn fault(&mut self, fault: &FaultSummary, takes_locks: bool) {
         self.paragraph(
             3,
             &format!(
@@ -232,7 +233,7 @@ impl Block {
             self.doubt(6, &format!("DID NOT BITE: {proof}"));
         }
         if fault.undone {
-            self.paragraph(6, &format!("undone; {}", wording::recovery(fault)));
+            self.paragraph(6, &format!("undone; {}", wording::recovery(fault, takes_locks)));
         } else {
             let undo = fault.undo_proof.first().map_or("no observation", String::as_str);
             self.doubt(6, &format!("NOT UNDONE: {undo}"));

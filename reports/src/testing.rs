@@ -16,31 +16,12 @@ pub(crate) fn at(seconds: f64) -> u64 {
 /// A five-node run without records.
 pub(crate) fn history(clients: u64) -> History {
     let plan = Plan {
-        locktest_version: "0.1.0".into(),
         kernel: "Linux 6.18.0".into(),
-        seed: 1,
-        backend: Backend::Consul,
-        recipe: "session".into(),
         version: "1.8.7".into(),
-        server_binary: None,
         server_settings: vec!["raft_multiplier=1".into(), "session_ttl_min=1s".into()],
-        nodes: (1..=5).map(|n| format!("n{n}")).collect(),
         client_seeds: (0..clients).collect(),
-        keys: vec!["lock-0".into()],
-        lease_ttl_ms: 2000,
-        lock_delay_ms: 0,
-        hold_ms: 50,
-        overrun: false,
-        renew_while_waiting: true,
-        holder: HolderPolicy::Trusting,
-        acquire_timeout_ms: 10_000,
-        op_timeout_ms: 1000,
-        time_limit_ms: 60_000,
-        nemesis_interval_ms: 10_000,
-        clock_drift_ppm: 0,
         bounds: Bounds { lease_bound_ms: 4000, recovery_bound_ms: 15_000 },
-        fencing_tokens: true,
-        schedule: vec![],
+        ..Plan::of(Backend::Consul)
     };
     History {
         run: Run {
@@ -107,7 +88,9 @@ pub(crate) fn held() -> Verdict {
         outcome: RunOutcome::Held,
         summary: "no violation found in 812 acquires, 790 contended, 2 faults that bit".into(),
         backend: Backend::Consul,
-        recipe: "session".into(),
+        recipe: Recipe::Session,
+        workload: Workload::Mutex,
+        read_mode: ReadMode::Consistent,
         version: "1.8.7".into(),
         seed: 1,
         run_id: "lt-5f2a".into(),
@@ -138,6 +121,8 @@ pub(crate) fn held() -> Verdict {
             fenced_rejections: 0,
             probes_ok: 570,
             probes_failed: 42,
+            acquires_cancelled: 0,
+            registers: None,
         },
         faults: vec![fault(1, 12.0, 22.31), fault(2, 32.4, 42.55)],
         faults_skipped: vec![],
@@ -151,6 +136,10 @@ pub(crate) fn held() -> Verdict {
                 fault: percentiles(140, 171.9),
                 recovery: percentiles(62, 160.0),
             },
+            try_acquire: None,
+            read: None,
+            write: None,
+            cas: None,
             acquire_intended: Some(Phases {
                 quiet: percentiles(610, 152.16),
                 fault: percentiles(141, 204.4),
@@ -204,6 +193,7 @@ pub(crate) fn acquired(
         token: Some(token.to_string()),
         contract_end_ns: Some(at(contract_end_s)),
         belief_end_ns: Some(at(belief_end_s)),
+        rounds: vec![],
     }
 }
 
@@ -225,6 +215,7 @@ fn access(
         token: None,
         contract_end_ns: None,
         belief_end_ns: None,
+        rounds: vec![],
     }
 }
 
@@ -319,6 +310,110 @@ pub(crate) fn needs_fencing() -> Verdict {
     }
 }
 
+/// A register whose reads are of the past.
+pub(crate) fn stale_read() -> Verdict {
+    let registers = RegisterCounts {
+        reads_ok: 9100,
+        writes_ok: 4210,
+        cas_ok: 1800,
+        cas_refused: 2400,
+        failed: 12,
+        unknown: 31,
+    };
+    let summary =
+        "stale-read x4 in 9100 reads, 4210 writes, 4200 compare-and-sets, 2 faults that bit";
+    let no_locks = || property(PropertyOutcome::NotTested, "the workload takes no locks");
+    let mut read = access("c1", 71, Function::Read, 15.10, Outcome::Ok);
+    read.server = Some("n1".into());
+    Verdict {
+        outcome: RunOutcome::Violated,
+        summary: summary.into(),
+        backend: Backend::Etcd,
+        recipe: Recipe::LockRpc,
+        workload: Workload::Register,
+        read_mode: ReadMode::Serializable,
+        version: "3.5.16".into(),
+        properties: Properties {
+            safety: property(PropertyOutcome::Violated, summary),
+            deadlock_free: no_locks(),
+            fencing: no_locks(),
+            fault_tolerance: property(
+                PropertyOutcome::Held,
+                "1205 writes answered while faults left a majority connected; no write was without an answer for longer than 12.000 s",
+            ),
+        },
+        counts: Counts {
+            registers: Some(registers),
+            probes_ok: 570,
+            probes_failed: 42,
+            ..Counts::default()
+        },
+        latency: Latency {
+            read: Some(Phases { quiet: percentiles(7100, 0.61), ..undecided().latency.acquire }),
+            write: Some(Phases { quiet: percentiles(3100, 3.4), ..undecided().latency.acquire }),
+            cas: Some(Phases { quiet: percentiles(3000, 3.6), ..undecided().latency.acquire }),
+            ..undecided().latency
+        },
+        longest_gap_ms: None,
+        violations: vec![Violation {
+            class: ViolationClass::StaleRead,
+            key: "register-0".into(),
+            time_ns: at(15.10),
+            why: "c1 read register-0 through n1 from 15.099 s to 15.100 s and found 4711, which c2 had written by 14.100 s; c3 had since written 4712, which was answered at 15.000 s, before the read began".into(),
+            during: Some("fault 1: partition n1 n2 | n3 n4 n5".into()),
+            resource: None,
+            operations: vec![
+                access("c2", 70, Function::Write, 14.1, Outcome::Ok),
+                access("c3", 69, Function::Cas, 15.0, Outcome::Ok),
+                read,
+            ],
+        }],
+        violation_counts: [(ViolationClass::StaleRead, 4)].into(),
+        ..held()
+    }
+}
+
+/// A majority of independent servers that granted a lock twice, since one of them forgot it.
+pub(crate) fn split_redlock() -> Verdict {
+    let vote =
+        |server: &str, answer, elapsed_ns| VoteShown { server: server.into(), answer, elapsed_ns };
+    let round = |begin_s: f64, votes| RoundShown {
+        purpose: RoundPurpose::Acquire,
+        begin_ns: at(begin_s),
+        elapsed_ns: 51 * MS,
+        validity_left_ns: Some(1927 * MS),
+        votes,
+    };
+    let mut verdict = violated();
+    verdict.backend = Backend::Redis;
+    verdict.recipe = Recipe::Redlock;
+    verdict.read_mode = ReadMode::Plain;
+    verdict.version = "7.0.15".into();
+    let operations = &mut verdict.violations[0].operations;
+    let silent = || Answer::Unknown("no answer within 50 ms".into());
+    operations[0].rounds = vec![round(
+        13.36,
+        vec![
+            vote("n1", Answer::Yes, MS),
+            vote("n2", Answer::Yes, 2 * MS),
+            vote("n3", Answer::Yes, MS),
+            vote("n4", silent(), 50 * MS),
+            vote("n5", silent(), 50 * MS),
+        ],
+    )];
+    operations[1].rounds = vec![round(
+        14.26,
+        vec![
+            vote("n1", Answer::No, MS),
+            vote("n2", Answer::No, MS),
+            vote("n3", Answer::Yes, MS),
+            vote("n4", Answer::Yes, MS),
+            vote("n5", Answer::Yes, 2 * MS),
+        ],
+    )];
+    verdict
+}
+
 /// A run that never got going.
 pub(crate) fn undecided() -> Verdict {
     let nothing = |why| property(PropertyOutcome::NotTested, why);
@@ -348,6 +443,10 @@ pub(crate) fn undecided() -> Verdict {
         leader_changes: vec![],
         latency: Latency {
             acquire: phases.clone(),
+            try_acquire: None,
+            read: None,
+            write: None,
+            cas: None,
             acquire_intended: None,
             acquire_by_fault: vec![],
             acquire_by_client: vec![],

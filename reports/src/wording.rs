@@ -1,11 +1,12 @@
 //! The sentences that the terminal and the page share.
 
 use locktest_analyzer::{
-    Counts, FaultSummary, LeaderChange, PropertyOutcome, RunOutcome, Verdict, ViolationClass,
+    Counts, FaultSummary, LeaderChange, PropertyOutcome, RoundShown, RunOutcome, Verdict,
+    ViolationClass,
 };
-use locktest_history::{FaultKind, History, PartitionShape};
+use locktest_history::{Answer, FaultKind, History, PartitionShape, RoundPurpose};
 
-use crate::text::{count, duration, seconds};
+use crate::text::{count, duration, duration_ns, seconds};
 
 /// How a line is to be taken. Only `Good` may be green.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,22 +92,41 @@ fn findings(verdict: &Verdict) -> Vec<String> {
 /// How much the run tried: `812 acquires, 700 contended, 3 faults that bit`.
 fn amount(verdict: &Verdict) -> String {
     let bit = verdict.faults.iter().filter(|fault| fault.bit).count();
-    format!(
-        "{}, {} contended, {} that bit",
-        count(verdict.counts.acquires_ok, "acquire"),
-        verdict.counts.contended,
-        count(bit as u64, "fault")
-    )
+    let faults = count(bit as u64, "fault");
+    match &verdict.counts.registers {
+        Some(registers) => format!("{}, {faults} that bit", registers.in_words()),
+        None => format!(
+            "{}, {} contended, {faults} that bit",
+            count(verdict.counts.acquires_ok, "acquire"),
+            verdict.counts.contended,
+        ),
+    }
 }
 
-/// What was tested, in one line: `consul 1.8.7 (session), 5 nodes, 5 clients, 60.02 s, seed 1`.
+/// What the clients did, with how they read where that bears on the verdict: `mutex`,
+/// `register, serializable reads`.
+pub(crate) fn workload(verdict: &Verdict) -> String {
+    let strongest = verdict.backend.read_modes().first();
+    let matters = verdict.workload.keeps_values_in_store() || strongest != Some(&verdict.read_mode);
+    match matters {
+        true => format!("{}, {} reads", verdict.workload, verdict.read_mode),
+        false => verdict.workload.to_string(),
+    }
+}
+
+/// What was tested, in one line: `consul 1.8.7 (session), mutex, 5 nodes, 5 clients, 1 key, 60.02 s,
+/// seed 1`. A workload without locks has no recipe.
 pub(crate) fn subject(verdict: &Verdict, history: &History) -> String {
     let plan = &history.run.plan;
+    let recipe = match verdict.workload.takes_locks() {
+        true => format!(" ({})", verdict.recipe),
+        false => String::new(),
+    };
     format!(
-        "{} {} ({}), {}, {}, {}, {}, seed {}",
+        "{} {}{recipe}, {}, {}, {}, {}, {}, seed {}",
         verdict.backend,
         verdict.version,
-        verdict.recipe,
+        workload(verdict),
         count(verdict.nodes.len() as u64, "node"),
         count(plan.client_seeds.len() as u64, "client"),
         count(plan.keys.len() as u64, "key"),
@@ -115,12 +135,23 @@ pub(crate) fn subject(verdict: &Verdict, history: &History) -> String {
     )
 }
 
-/// What became of the acquires and of the health probes.
+/// What became of the acquires, or of what was asked of registers, and of the health probes.
 pub(crate) fn answers(counts: &Counts) -> String {
-    let Counts { acquires_ok, acquires_denied, acquires_unknown, .. } = counts;
-    let mut answers = format!(
-        "{acquires_ok} granted, {acquires_denied} denied, {acquires_unknown} of unknown outcome"
-    );
+    let Counts { acquires_ok, acquires_denied, acquires_unknown, acquires_cancelled, .. } = counts;
+    let mut answers = match &counts.registers {
+        Some(registers) => format!(
+            "{} answered, {} failed, {} of unknown outcome",
+            registers.in_words(),
+            registers.failed,
+            registers.unknown
+        ),
+        None => format!(
+            "{acquires_ok} granted, {acquires_denied} denied, {acquires_unknown} of unknown outcome"
+        ),
+    };
+    if *acquires_cancelled > 0 {
+        answers += &format!(", {acquires_cancelled} of them given up by choice");
+    }
     let probes = counts.probes_ok.saturating_add(counts.probes_failed);
     if probes > 0 {
         answers += &format!("; {} of {} answered", counts.probes_ok, count(probes, "health probe"));
@@ -150,7 +181,14 @@ pub(crate) struct Row<'a> {
 pub(crate) fn rows(verdict: &Verdict) -> [Row<'_>; 4] {
     let properties = &verdict.properties;
     [
-        ("SAFETY", &properties.safety, "only one client may hold a lock at any moment"),
+        (
+            "SAFETY",
+            &properties.safety,
+            match verdict.workload.takes_locks() {
+                true => "only one client may hold a lock at any moment",
+                false => "reads and writes must be as if they came one after the other",
+            },
+        ),
         (
             "DEADLOCK-FREE",
             &properties.deadlock_free,
@@ -222,6 +260,12 @@ pub(crate) fn class_meaning(class: ViolationClass) -> &'static str {
         ViolationClass::Unavailable => {
             "The store did not answer although a healthy, connected majority was up."
         }
+        ViolationClass::StaleRead => {
+            "A read returned a value that had been overwritten before the read began."
+        }
+        ViolationClass::NotLinearizable => {
+            "No order of the operations, one at a time, explains what the clients saw."
+        }
     }
 }
 
@@ -236,20 +280,51 @@ pub(crate) fn fault_kind(kind: FaultKind, shape: PartitionShape) -> String {
     format!("partition ({shape})")
 }
 
+/// What independent servers said: `acquire at 13.360 s: n1 yes 1.0 ms, n2 no 2.0 ms; 51.0 ms in all,
+/// valid for 1.93 s more`.
+pub(crate) fn round(round: &RoundShown) -> String {
+    let purpose = match round.purpose {
+        RoundPurpose::Acquire => "acquire",
+        RoundPurpose::Extend => "extend",
+        RoundPurpose::Release => "release",
+        RoundPurpose::Read => "read",
+    };
+    let votes = round.votes.iter().map(|vote| {
+        let answer = match &vote.answer {
+            Answer::Yes => "yes",
+            Answer::No => "no",
+            Answer::Unknown(_) => "no answer",
+        };
+        format!("{} {answer} {}", vote.server, duration_ns(vote.elapsed_ns))
+    });
+    let validity = match round.validity_left_ns {
+        Some(left_ns) => format!(", valid for {} more", duration_ns(left_ns)),
+        None => String::new(),
+    };
+    format!(
+        "{purpose} at {:.3} s: {}; {} in all{validity}",
+        round.begin_ns as f64 / 1e9,
+        votes.collect::<Vec<_>>().join(", "),
+        duration_ns(round.elapsed_ns),
+    )
+}
+
 /// Who led from when on: `n3 from 13.19 s (told by n1)`.
 pub(crate) fn leader_change(change: &LeaderChange) -> String {
     format!("{} from {} (told by {})", change.leader, seconds(change.time_ns), change.told_by)
 }
 
-/// What came after a fault: `all servers wrote again after 3.20 s, next grant after 412.0 ms`.
-pub(crate) fn recovery(fault: &FaultSummary) -> String {
+/// What came after a fault: `all servers wrote again after 3.20 s, next grant after 412.0 ms`. Where
+/// there are no locks, the next write.
+pub(crate) fn recovery(fault: &FaultSummary, takes_locks: bool) -> String {
+    let next = if takes_locks { "grant" } else { "write" };
     let servers = match fault.servers_recovered_ms {
         Some(ms) => format!("all servers wrote again after {}", duration(ms)),
         None => "not all servers were seen to write again".to_owned(),
     };
     let grant = match fault.next_grant_ms {
-        Some(ms) => format!("next grant after {}", duration(ms)),
-        None => "no grant was seen after it".to_owned(),
+        Some(ms) => format!("next {next} after {}", duration(ms)),
+        None => format!("no {next} was seen after it"),
     };
     format!("{servers}, {grant}")
 }

@@ -5,6 +5,7 @@ mod client;
 mod export;
 mod heal;
 mod lab;
+mod versions;
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ pub use client::client;
 pub use export::export;
 pub use heal::{heal, heal_open};
 pub use lab::{lab, lab_failure, parse_subnet};
+pub use versions::versions;
 
 use crate::exit::Failure;
 pub use crate::run::run;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use locktest_cluster::{Cluster, SshCluster};
-use locktest_history::{FaultEnded, FaultSkipped, NodeId, Plan, PlannedFault, Record};
+use locktest_history::{FaultEnded, FaultSkipped, PartitionShape, Plan, PlannedFault, Record};
 use locktest_nemesis::{ActiveFault, Nemesis, resolve};
 use locktest_workloads::clock::RunClock;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -57,7 +57,7 @@ impl Injection<'_> {
     pub async fn run(&self, end: Instant) -> Result<()> {
         let mut last_end_ns = None;
         let interval = Duration::from_millis(self.plan.nemesis_interval_ms);
-        if !self.wait_for(end, self.first_grant()).await {
+        if !self.wait_for(end, self.first_success()).await {
             return Ok(());
         }
         for (index, planned) in self.plan.schedule.iter().cycle().enumerate() {
@@ -93,9 +93,9 @@ impl Injection<'_> {
         Ok(())
     }
 
-    async fn first_grant(&self) {
+    async fn first_success(&self) {
         let mut counts = self.recording.counts();
-        if counts.wait_for(|counts| counts.acquires_ok > 0).await.is_err() {
+        if counts.wait_for(|counts| counts.ok > 0).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -112,7 +112,11 @@ impl Injection<'_> {
 
     async fn begin(&self, id: u32, planned: &PlannedFault, length: Duration) -> Result<Begun> {
         let shape = planned.partition.shape;
-        let sides = match resolve(planned, self.cluster.leader().await) {
+        let leader = match shape {
+            PartitionShape::Leader => self.cluster.leader().await,
+            PartitionShape::Halves | PartitionShape::One => None,
+        };
+        let sides = match resolve(planned, leader) {
             Ok(sides) => sides,
             Err(reason) => {
                 let time_ns = self.clock.now_ns();
@@ -141,8 +145,7 @@ impl Injection<'_> {
             }
         };
         self.recording.add(Record::FaultBegun(fault.begun.clone())).await?;
-        let sides: Vec<String> = fault.begun.sides.iter().map(|side| self.names(side)).collect();
-        let text = format!("partition {}", sides.join(" | "));
+        let text = self.plan.partition_in_words(&fault.begun.sides);
         let begin_s = fault.begun.begin_ns as f64 / 1e9;
         self.terminal.step(format_args!("{begin_s:>6.2} s  fault {id} begins: {text}"));
         self.live.set_fault(Some(text));
@@ -167,10 +170,6 @@ impl Injection<'_> {
         self.terminal
             .step(format_args!("{:>6.2} s  fault {id} ends: {bit}, {undone}", self.now_s()));
         ended
-    }
-
-    fn names(&self, side: &[NodeId]) -> String {
-        side.iter().map(|node| self.plan.node_name(*node)).collect::<Vec<_>>().join(" ")
     }
 
     fn now_s(&self) -> f64 {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use locktest_history::{Event, Function, Phase, Record};
+use locktest_history::{Event, Function, Phase, Record, Workload};
 use locktest_workloads::clock::RunClock;
 use tokio::sync::watch;
 
@@ -11,28 +11,35 @@ use crate::terminal::Terminal;
 
 const REFRESH: Duration = Duration::from_millis(250);
 
-/// Counts over the records so far.
+/// Counts over the records so far, of what a workload is about: acquires, or, if it takes no locks,
+/// operations of registers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
-    /// Acquires granted.
-    pub acquires_ok: u64,
-    /// Acquires refused.
-    pub acquires_denied: u64,
-    /// Acquires of unknown outcome.
-    pub acquires_unknown: u64,
+    /// Those that succeeded.
+    pub ok: u64,
+    /// Those that surely had no effect.
+    pub failed: u64,
+    /// Those of unknown outcome.
+    pub unknown: u64,
 }
 
 impl Counts {
-    /// Takes a record into account.
-    pub fn add(&mut self, record: &Record) {
-        let Record::Event(Event { function: Function::Acquire, phase, .. }) = record else {
-            return;
+    /// Takes a record of a run of `workload` into account.
+    pub fn add(&mut self, record: &Record, workload: Workload) {
+        let Record::Event(Event { function, phase, .. }) = record else { return };
+        let counts = match function {
+            Function::Acquire | Function::TryAcquire => true,
+            Function::Read | Function::Write | Function::Cas => !workload.takes_locks(),
+            _ => false,
         };
+        if !counts {
+            return;
+        }
         match phase {
             Phase::Invoke => {}
-            Phase::Ok => self.acquires_ok += 1,
-            Phase::Fail => self.acquires_denied += 1,
-            Phase::Info => self.acquires_unknown += 1,
+            Phase::Ok => self.ok += 1,
+            Phase::Fail => self.failed += 1,
+            Phase::Info => self.unknown += 1,
         }
     }
 }
@@ -61,12 +68,12 @@ impl LiveLine {
                 let now = *counts.borrow();
                 let fault = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 terminal.live(&format!(
-                    "{:.0} of {:.0} s   acquired {}   denied {}   unknown {}   {}",
+                    "{:.0} of {:.0} s   ok {}   failed {}   unknown {}   {}",
                     clock.now_ns() as f64 / 1e9,
                     end_s,
-                    now.acquires_ok,
-                    now.acquires_denied,
-                    now.acquires_unknown,
+                    now.ok,
+                    now.failed,
+                    now.unknown,
                     fault.as_deref().unwrap_or("quiet"),
                 ));
             }

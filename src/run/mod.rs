@@ -19,15 +19,14 @@ use locktest_cluster::Store;
 use locktest_history::{Run, RunDir};
 use locktest_lab::{LabDirs, Subnet, down_id};
 use locktest_workloads::clock::RunClock;
-use locktest_workloads::sim::SimBug;
 
 pub use conclude::{Verdicts, conclude};
 pub use faults::DEADLINE_MARGIN;
-use servers::{BUILT_IN, expected_version, find_servers};
+use servers::{BUILT_IN, expected_version, find_program};
 use session::{Ended, Session};
 use stop::Stop;
 
-use crate::cli::{NemesisChoice, RunArgs, SimBugChoice};
+use crate::cli::{NemesisChoice, RunArgs};
 use crate::commands::{heal_open, parse_subnet, runtime};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
@@ -44,7 +43,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     plan::plan(args, seed, String::new()).map_err(Failure::usage)?;
     let runtime = runtime()?;
     if args.dry_run {
-        let version = runtime.block_on(expected_version(args, store, &dirs))?;
+        let version = runtime.block_on(expected_version(args, store)).map_err(Failure::set_up)?;
         let plan = plan::plan(args, seed, version).map_err(Failure::usage)?;
         let text = dry_run::render(args, &plan, &dirs)?;
         terminal.print(&text).context("cannot print the plan").map_err(Failure::set_up)?;
@@ -78,17 +77,15 @@ async fn supervise(
     terminal: &Terminal,
 ) -> Result<(Ended, RunDir), Failure> {
     let stop = Stop::on_signals().context("cannot listen for signals").map_err(Failure::set_up)?;
-    let servers = match store {
-        Some(store) => Some((
-            store,
-            find_servers(store, args.server_binary.as_ref(), &dirs, terminal)
-                .await
-                .map_err(Failure::set_up)?,
-        )),
-        None => None,
+    let (program, version) = match store {
+        Some(store) => {
+            let found = find_program(args, store, &dirs, terminal).await;
+            let (program, version) = found.map_err(Failure::set_up)?;
+            (Some(program), version)
+        }
+        None => (None, BUILT_IN.into()),
     };
-    let version = servers.as_ref().map_or(BUILT_IN, |(_, (_, version))| version);
-    let plan = plan::plan(args, seed, version.into()).map_err(Failure::usage)?;
+    let plan = plan::plan(args, seed, version).map_err(Failure::usage)?;
     let clock = RunClock::start();
     let now = SystemTime::now();
     let id = format!("{:06x}", rand::random::<u32>() & 0xff_ffff);
@@ -118,14 +115,14 @@ async fn supervise(
         terminal: terminal.clone(),
         subnet,
         own_lab: own_lab.is_some(),
-        sim_bug: args.sim_bug.map(|SimBugChoice::DoubleGrant| SimBug::DoubleGrant),
+        sim_bug: args.sim_bug,
         stop_on_violation: args.stop_on_violation,
         fail_on_overrun: args.fail_on.is_some(),
     };
     let stop = session.stop.clone();
     let outcome = tokio::spawn(async move {
-        match servers {
-            Some((store, (binary, _version))) => session.run_on_lab(store, binary).await,
+        match program {
+            Some(program) => session.run_on_lab(program).await,
             None => session.run_on_sim().await,
         }
     })

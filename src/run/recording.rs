@@ -53,7 +53,7 @@ impl Recording {
         let (counted, counts) = watch::channel(Counts::default());
         let (raised, alarms) = mpsc::unbounded_channel();
         let known = Known(Arc::new(Mutex::new(Watch::new(plan))));
-        let shared = known.0.clone();
+        let (shared, workload) = (known.0.clone(), plan.workload);
         let thread = std::thread::spawn(move || {
             let mut totals = Counts::default();
             while let Some(first) = queue.blocking_recv() {
@@ -64,7 +64,7 @@ impl Recording {
                 for arrival in std::iter::once(first).chain(waiting).take(BATCH) {
                     match arrival {
                         Arrival::Record(record) => {
-                            totals.add(&record);
+                            totals.add(&record, workload);
                             writer.append(&record)?;
                             found.extend(watch.record(&record));
                         }

@@ -1,95 +1,101 @@
 //! Where the servers of a run come from, and their version.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
-use locktest_cluster::{Store, binary_version};
+use anyhow::{Context, Result, anyhow, ensure};
+use locktest_cluster::{Installation, Release, Store, binary_version};
 use locktest_lab::LabDirs;
 use locktest_lab::packages::{PackageRequest, cached, obtain};
 
 use crate::cli::RunArgs;
-use crate::exit::Failure;
 use crate::terminal::Terminal;
 
 /// The version of a backend that is part of locktest.
 pub const BUILT_IN: &str = "built-in";
 
-/// Where the servers of the run come from.
+/// The server program of a run.
 #[derive(Clone, Debug)]
-pub enum Binary {
-    /// A path that every node of a lab has: a package's.
-    OnNodes(PathBuf),
-    /// A path on the control node: the user's.
+pub enum Program {
+    /// Every node of a lab has it: it is of packages that nodes see.
+    OnNodes(Installation),
+    /// It is on the control node: the user's.
     Upload(PathBuf),
 }
 
-/// Finds the servers of the run: the user's binary, or a package from the cache or the mirror.
-/// Returns also their version.
-pub async fn find_servers(
+/// Finds the server program of the run: the user's, or that of packages from the cache or the
+/// mirror. Returns also its version.
+pub async fn find_program(
+    args: &RunArgs,
     store: Store,
-    named: Option<&PathBuf>,
     dirs: &LabDirs,
     terminal: &Terminal,
-) -> Result<(Binary, String)> {
-    if let Some(path) = named {
-        let version = binary_version(store, path).await?;
-        return Ok((Binary::Upload(path.clone()), version));
+) -> Result<(Program, String)> {
+    if let Some(path) = &args.server_binary {
+        return Ok((Program::Upload(path.clone()), version_of_binary(store, path).await?));
     }
-    let request = package_request(store);
+    let release = release(args, store)?;
+    if let Some(needed) = release.host_program() {
+        ensure!(
+            Path::new(needed.path).exists(),
+            "{} needs {}, which this machine does not have; install {}",
+            store.name(),
+            needed.path,
+            needed.package
+        );
+    }
+    let request = package_request(release);
     if cached(dirs, &request).is_none() {
         terminal.step(format_args!(
-            "fetching {} from the distribution's {} suite",
-            store.package().name,
-            store.package().suite
+            "fetching {} {} from the distribution's {} suite",
+            store.name(),
+            release.version,
+            release.suite
         ));
     }
-    let obtained = obtain(dirs, &request).await?;
-    let package = obtained.first().ok_or_else(|| anyhow!("no package was obtained"))?;
-    let binary = Binary::OnNodes(package.node_root.join(store.package().binary));
-    Ok((binary, upstream(&package.version)))
+    let obtained = obtain(dirs, &request)
+        .await
+        .with_context(|| format!("cannot get version {}; {}", release.version, known(store)))?;
+    let roots: Vec<PathBuf> = obtained.into_iter().map(|package| package.node_root).collect();
+    Ok((Program::OnNodes(release.installation(&roots)), release.version.into()))
 }
 
-/// The version that a run would find, as far as that is known without fetching anything.
-pub async fn expected_version(
-    args: &RunArgs,
-    store: Option<Store>,
-    dirs: &LabDirs,
-) -> Result<String, Failure> {
+/// The version that a run would have, without fetching anything.
+pub async fn expected_version(args: &RunArgs, store: Option<Store>) -> Result<String> {
     let Some(store) = store else { return Ok(BUILT_IN.into()) };
-    if let Some(path) = &args.server_binary {
-        return binary_version(store, path).await.map_err(Failure::set_up);
+    match &args.server_binary {
+        Some(path) => version_of_binary(store, path).await,
+        None => Ok(release(args, store)?.version.into()),
     }
-    let cached = cached(dirs, &package_request(store));
-    let version = cached.and_then(|packages| Some(upstream(&packages.first()?.version)));
-    Ok(version.unwrap_or_else(|| store.package().version.into()))
 }
 
-/// The package that holds a store's server.
-pub fn package_request(store: Store) -> PackageRequest {
-    let package = store.package();
-    PackageRequest { suite: package.suite.into(), packages: vec![package.name.into()] }
+/// The release that was asked for, or the newest.
+pub fn release(args: &RunArgs, store: Store) -> Result<&'static Release> {
+    let Some(version) = &args.version else { return Ok(Release::newest(store)) };
+    Release::of(store, version).ok_or_else(|| {
+        anyhow!("no suite is known to have {} {version}; {}", store.name(), known(store))
+    })
 }
 
-/// The upstream part of a Debian version: `1.8.7` of `1:1.8.7+dfsg1-2+deb11u1`.
-fn upstream(version: &str) -> String {
-    let version = version.split_once(':').map_or(version, |(_epoch, rest)| rest);
-    let end = version.find(['-', '+', '~']).unwrap_or(version.len());
-    version[..end].to_owned()
+/// The packages of a release.
+pub fn package_request(release: &Release) -> PackageRequest {
+    PackageRequest::new(release.suite, release.packages).of_version(release.upstream_version())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::upstream;
+async fn version_of_binary(store: Store, path: &Path) -> Result<String> {
+    ensure!(
+        !store.program_names().is_empty(),
+        "--server-binary: the server of {} is no single program; choose one with --version",
+        store.name()
+    );
+    Ok(binary_version(store, path).await?)
+}
 
-    #[test]
-    fn the_upstream_version_is_what_stands_before_debians_own_part() {
-        for (debian, expected) in [
-            ("1.8.7+dfsg1-2+deb11u1", "1.8.7"),
-            ("3.4.23-4+b5", "3.4.23"),
-            ("5:7.0.15-1~deb12u5", "7.0.15"),
-            ("3.4", "3.4"),
-        ] {
-            assert_eq!(upstream(debian), expected);
-        }
-    }
+/// What can be had, in words.
+fn known(store: Store) -> String {
+    let versions: Vec<&str> = Release::all(store).iter().map(|release| release.version).collect();
+    format!(
+        "{} can be had as {} (`locktest versions` tells from where)",
+        store.name(),
+        versions.join(", ")
+    )
 }

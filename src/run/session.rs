@@ -1,6 +1,7 @@
 //! One run from its cluster to the last record of its history.
 
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use futures_util::future::join_all;
 use locktest_cluster::{
-    AuditLog, Cluster, Member, NodeLayout, SshCluster, SshTarget, Store, upload_binary,
+    AuditLog, Cluster, Deployment, Installation, Member, NodeLayout, SshCluster, SshTarget,
+    upload_binary,
 };
 use locktest_history::{ClientId, Milestone, NodeId, Record, Run, RunDir};
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, Subnet};
@@ -24,7 +26,7 @@ use super::faults::{Injection, RECOVERY_LIMIT};
 use super::live::LiveLine;
 use super::prober::Prober;
 use super::recording::Recording;
-use super::servers::Binary;
+use super::servers::Program;
 use super::stop::Stop;
 use super::target::Target;
 use super::watcher::{Orders, Watcher};
@@ -82,10 +84,10 @@ struct Assembled {
 impl Session {
     /// Runs against real servers. However the run ends, its servers are stopped and a lab of its
     /// own is removed.
-    pub async fn run_on_lab(self, store: Store, binary: Binary) -> Result<Ended, Failure> {
+    pub async fn run_on_lab(self, program: Program) -> Result<Ended, Failure> {
         let lab = self.open_lab().await?;
         let _claim = lab.claim().await.map_err(lab_failure)?;
-        let assembled = self.assemble(lab, store, binary).await.map_err(Failure::set_up)?;
+        let assembled = self.assemble(lab, program).await.map_err(Failure::set_up)?;
         let mut ended = Ended::default();
         if let Err(failure) = self.run_on(&assembled, &mut ended).await {
             ended.problem = Some(failure);
@@ -119,6 +121,9 @@ impl Session {
             run_id: self.run.id.clone(),
             lab_id: self.run.lab.clone(),
             endpoints: assembled.endpoints.clone(),
+            clients: (assembled.lab.client_addresses().into_iter())
+                .take(self.run.plan.client_seeds.len())
+                .collect(),
             node_run_dir: NodeLayout::new(NODE_BASE).run(),
             journal: self.run_dir.fault_journal(),
             state_dir: self.dirs.state.clone(),
@@ -178,7 +183,7 @@ impl Session {
         Ok(lab)
     }
 
-    async fn assemble(&self, lab: Lab, store: Store, binary: Binary) -> Result<Assembled> {
+    async fn assemble(&self, lab: Lab, program: Program) -> Result<Assembled> {
         self.terminal.detail(format_args!("lab {} is up at {}", lab.id(), lab.subnet()));
         let nodes = &lab.nodes()[..self.run.plan.nodes.len()];
         let targets: Vec<SshTarget> = nodes.iter().map(ssh_target).collect();
@@ -195,21 +200,25 @@ impl Session {
                 address: node.address.to_string(),
             })
             .collect();
+        let layout = NodeLayout::new(NODE_BASE);
+        let installation = match program {
+            Program::OnNodes(installation) => installation,
+            Program::Upload(path) => {
+                Installation::of_binary(upload_binary(&ssh, &members, &path, &layout).await?)
+            }
+        };
+        let deployment = Deployment::of(&self.run.plan, installation)
+            .ok_or_else(|| anyhow!("{} has no servers", self.run.plan.backend))?;
         let endpoints = nodes
             .iter()
             .zip(targets)
             .map(|(node, ssh)| Endpoint {
                 ssh,
                 address: node.address,
-                probe_port: store.peer_port(),
+                probe_port: deployment.store.peer_port(),
             })
             .collect();
-        let layout = NodeLayout::new(NODE_BASE);
-        let path = match binary {
-            Binary::OnNodes(path) => path,
-            Binary::Upload(path) => upload_binary(&ssh, &members, &path, &layout).await?,
-        };
-        let cluster = Arc::new(Cluster::new(store, members, &path, &layout, ssh.clone())?);
+        let cluster = Arc::new(Cluster::new(&deployment, &members, &layout, ssh.clone())?);
         Ok(Assembled { lab, ssh, cluster, endpoints })
     }
 
@@ -249,9 +258,10 @@ impl Session {
         let watcher = self.watch(recording);
         let result = self.contend(&fleet, &prober, nemesis, recording).await;
         drop(watcher);
-        fleet.stop().await;
+        let stopped = fleet.stop().await;
         drop(prober);
         result?;
+        stopped.map_err(Failure::set_up)?;
         self.milestone(recording, Milestone::End).await.map_err(Failure::set_up)
     }
 
@@ -325,16 +335,16 @@ impl Session {
         Ok(())
     }
 
-    /// After the last fault the clients go on until every server answers and a lock was granted
-    /// again, so that the recovery is part of the history.
+    /// After the last fault the clients go on until every server answers and some operation has
+    /// succeeded again, so that the recovery is part of the history.
     async fn wait_for_recovery(&self, prober: &Prober, recording: &Recording) {
         let since_ns = self.clock.now_ns();
         let mut counts = recording.counts();
-        let granted = counts.borrow().acquires_ok;
+        let ok = counts.borrow().ok;
         let recovered = async {
             prober.all_answered_since(since_ns).await;
             // An error means that the recording has ended, and with it what is waited for.
-            let _ = counts.wait_for(|counts| counts.acquires_ok > granted).await;
+            let _ = counts.wait_for(|counts| counts.ok > ok).await;
         };
         tokio::select! {
             result = timeout(RECOVERY_LIMIT, recovered) => {
@@ -355,35 +365,47 @@ impl Session {
         client: impl Fn(usize) -> Result<Command>,
         recording: &Recording,
     ) -> Result<Fleet> {
-        let servers = target.client_addresses();
-        let mut clients = Vec::new();
-        for index in 0..self.run.plan.client_seeds.len() {
-            let id = ClientId(u32::try_from(index)?);
-            let log = self.run_dir.logs().join(format!("{id}.log"));
-            let log =
-                File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
-            let mut command = client(index)?;
+        let plan = &self.run.plan;
+        let places: Vec<Command> =
+            (0..plan.client_seeds.len()).map(client).collect::<Result<_>>()?;
+        let logs = self.run_dir.logs();
+        let config = ClientConfig {
+            client: ClientId(0),
+            origin_monotonic_ns: self.run.origin_monotonic_ns,
+            servers: target.client_addresses(),
+            sentinels: target.sentinel_addresses(),
+            plan: plan.clone(),
+        };
+        let launch = move |client: ClientId| {
+            let log = logs.join(format!("{client}.log"));
+            let log = File::create(&log).map_err(|error| {
+                io::Error::other(format!("cannot make {}: {error}", log.display()))
+            })?;
+            // One that replaces another runs where that one ran.
+            let mut command = again(&places[client.0 as usize % places.len()]);
             command.stderr(log);
-            let config = ClientConfig {
-                client: id,
-                origin_monotonic_ns: self.run.origin_monotonic_ns,
-                servers: servers.clone(),
-                plan: self.run.plan.clone(),
-            };
-            clients.push((command, config));
-        }
-        Ok(Fleet::start(clients, self.clock, &recording.sender())?)
+            Ok((command, ClientConfig { client, ..config.clone() }))
+        };
+        Ok(Fleet::start(plan, launch, self.clock, &recording.sender())?)
     }
 
     async fn fetch_logs(&self, assembled: &Assembled) {
-        let fetch = assembled.cluster.members().iter().map(|member| async move {
-            let path = self.run_dir.logs().join(format!("{}.log", member.name));
-            let log = assembled.cluster.log(member.id, None).await.map_err(anyhow::Error::from);
-            if let Err(error) = log.and_then(|text| Ok(std::fs::write(&path, text)?)) {
+        let fetch = assembled.cluster.members().map(|member| async move {
+            let logs = assembled.cluster.logs(member.id, None).await.map_err(anyhow::Error::from);
+            if let Err(error) = logs.and_then(|logs| self.keep_logs(&member.name, &logs)) {
                 self.terminal.warning(format_args!("no log of {}: {error}", member.name));
             }
         });
         join_all(fetch).await;
+    }
+
+    /// The log of a node's first server has the node's name; that of another one its own, too.
+    fn keep_logs(&self, node: &str, logs: &[(&str, String)]) -> Result<()> {
+        for (index, (server, log)) in logs.iter().enumerate() {
+            let name = if index == 0 { node.to_owned() } else { format!("{node}-{server}") };
+            std::fs::write(self.run_dir.logs().join(format!("{name}.log")), log)?;
+        }
+        Ok(())
     }
 
     async fn dismantle(&self, assembled: Assembled) -> Result<()> {
@@ -421,6 +443,14 @@ fn fault_left(healed: &HealedRun) -> Option<String> {
 
 fn own_binary() -> Result<PathBuf> {
     std::env::current_exe().context("cannot find locktest's own binary")
+}
+
+/// The same program with the same arguments.
+fn again(command: &Command) -> Command {
+    let command = command.as_std();
+    let mut again = Command::new(command.get_program());
+    again.args(command.get_args());
+    again
 }
 
 async fn all_ended(fleet: &Fleet) {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use locktest_cluster::Cluster;
+use locktest_cluster::{Cluster, PROBE_TIMEOUT};
 use locktest_history::NodeId;
 use locktest_workloads::sim::SimServer;
+use tokio::time::timeout;
 
 /// Something that takes locks and answers probes. Clones are the same thing.
 #[derive(Clone)]
@@ -32,14 +33,21 @@ impl Target {
         }
     }
 
+    /// `address:port` of each sentinel, for clients, where there are any.
+    pub fn sentinel_addresses(&self) -> Vec<String> {
+        match self {
+            Target::Cluster(cluster) => cluster.sentinel_addresses(),
+            Target::Sim(_) => Vec::new(),
+        }
+    }
+
     /// One real write through one server; the error is in words.
     pub async fn probe(&self, node: NodeId) -> Result<(), String> {
         match self {
             Target::Cluster(cluster) => cluster.probe(node).await,
-            Target::Sim(sim) => {
-                sim.probe();
-                Ok(())
-            }
+            Target::Sim(sim) => timeout(PROBE_TIMEOUT, sim.probe()).await.map_err(|_| {
+                format!("no answer within {} ms", PROBE_TIMEOUT.as_millis())
+            }),
         }
     }
 

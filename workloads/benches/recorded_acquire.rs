@@ -12,12 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use locktest_history::{Backend, ClientId, Event, KeyId, Plan};
-use locktest_workloads::Control;
+use locktest_workloads::attempt::LockClient;
 use locktest_workloads::clock::RunClock;
-use locktest_workloads::mutex::MutexClient;
 use locktest_workloads::recipes::{LockRecipe, SimLock};
 use locktest_workloads::recorder::{Owner, Recorder};
 use locktest_workloads::sim::SimServer;
+use locktest_workloads::{ClientConfig, Control};
 use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -97,13 +97,18 @@ async fn measure(
     address: &str,
     out: LineWriter<io::PipeWriter>,
 ) -> Result<Vec<Pair>, Box<dyn Error>> {
-    let servers = [address.to_owned()];
     let plan = plan();
+    let config = ClientConfig {
+        client: ClientId(0),
+        origin_monotonic_ns: 0,
+        servers: vec![address.to_owned()],
+        sentinels: Vec::new(),
+        plan: plan.clone(),
+    };
     let recorder = Recorder::new(ClientId(0), RunClock::start(), out);
     let control = Control::default();
-    let sim = || SimLock::new(&servers, plan.lease_ttl_ms);
-    let client = MutexClient::new(sim()?, &plan, &recorder, &control);
-    let recipe = sim()?;
+    let client = LockClient::new(SimLock::new(&config)?, &plan, &recorder, &control);
+    let recipe = SimLock::new(&config)?;
 
     let mut pairs = Vec::with_capacity(PAIRS);
     // The first pair warms up, and each next one changes the order of its sides.
@@ -143,13 +148,13 @@ async fn bare_loop(recipe: &SimLock) -> Result<Side, Box<dyn Error>> {
 
 /// The times of the client loop, which also renews and records.
 async fn recorded_loop(
-    client: &MutexClient<'_, SimLock, LineWriter<io::PipeWriter>>,
+    client: &LockClient<'_, SimLock, LineWriter<io::PipeWriter>>,
 ) -> Result<Side, Box<dyn Error>> {
     let mut times = Times::default();
     for attempt in 1..=ACQUIRES_A_SIDE {
         let owner = Owner { attempt, key: KeyId(0) };
         let begin = Instant::now();
-        let held = client.acquire(owner).await.ok_or("the sim denied a free lock")?;
+        let held = client.acquire(owner, None).await.map_err(|_| "the sim denied a free lock")?;
         let acquire = begin.elapsed();
         client.validate(owner, &held).await?;
         client.release(owner, &held).await;

@@ -3,20 +3,29 @@
 //! It takes its own timestamps and decides everything by its own seed, so that it can be paused,
 //! killed or cut off like any client of a lock service.
 
-use std::io::{self, Write};
+use std::io::{self, Stdout, Write};
 use std::os::fd::AsFd;
 
-use locktest_history::{Backend, Plan};
+use locktest_history::{Backend, ClientId, Plan, Recipe, Workload};
+use nix::sys::signal::{Signal, raise};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 
+use crate::attempt::LockClient;
 use crate::clock::RunClock;
 use crate::control::Control;
-use crate::mutex::MutexClient;
+use crate::critical_section::{InControlNode, InStore, section};
+use crate::mutex::{self, Ended};
 use crate::protocol::{ClientConfig, ToClient};
-use crate::recipes::{CallError, ConsulSession, EtcdLockRpc, LockRecipe, SimLock};
+use crate::recipes::{
+    CallError, Consul, Etcd, GuardedValues, LockRecipe, RedisLock, Redlock, SimLock, Values,
+    Zookeeper,
+};
 use crate::recorder::Recorder;
+use crate::register::RegisterClient;
 
 /// Why a client could not run.
 #[derive(Debug, Error)]
@@ -32,8 +41,16 @@ pub enum ClientError {
         /// Why.
         reason: String,
     },
-    /// The process has no runtime or no standard input.
-    #[error("cannot start the client: {0}")]
+    /// The recipe has nothing that the workload could use.
+    #[error("recipe {recipe} cannot run the workload {workload}")]
+    Unsupported {
+        /// The workload.
+        workload: Workload,
+        /// The recipe.
+        recipe: Recipe,
+    },
+    /// The process has no runtime or no standard input, or cannot die.
+    #[error("the operating system denies the client what it needs: {0}")]
     Io(#[from] io::Error),
 }
 
@@ -56,39 +73,112 @@ pub fn run_client() -> Result<(), ClientError> {
 }
 
 async fn dispatch(config: ClientConfig, words: Words) -> Result<(), ClientError> {
-    let backend = config.plan.backend;
+    let Plan { backend, recipe, .. } = config.plan;
     let setup = |error: CallError| ClientError::Setup { backend, reason: error.to_string() };
-    let (servers, plan) = (&config.servers, &config.plan);
-    match backend {
-        Backend::Consul => {
-            let recipe = ConsulSession::new(servers, plan.lease_ttl_ms, plan.lock_delay_ms);
-            run_with(recipe.map_err(setup)?, &config, words).await
+    let process = Process { config: &config, words };
+    match recipe {
+        Recipe::LockRpc | Recipe::CasTtl | Recipe::ElectionKey => {
+            process.run(Etcd::new(&config).map_err(setup)?).await
         }
-        Backend::Etcd => {
-            run_with(EtcdLockRpc::new(servers, plan.lease_ttl_ms), &config, words).await
+        Recipe::Session => process.run(Consul::new(&config).map_err(setup)?).await,
+        Recipe::EphemeralSequential => process.run(Zookeeper::new(&config).map_err(setup)?).await,
+        Recipe::Redlock => process.run_locks(Redlock::new(&config).map_err(setup)?).await,
+        Recipe::Single | Recipe::Sentinel => {
+            process.run(RedisLock::new(&config).map_err(setup)?).await
         }
-        Backend::Sim => {
-            let recipe = SimLock::new(servers, plan.lease_ttl_ms);
-            run_with(recipe.map_err(setup)?, &config, words).await
-        }
-        Backend::Redis | Backend::Zookeeper => {
-            return Err(setup(CallError::NotAsked("not there yet".into())));
-        }
+        Recipe::Sim => process.run(SimLock::new(&config).map_err(setup)?).await,
     }
-    Ok(())
 }
 
-async fn run_with<R: LockRecipe>(recipe: R, config: &ClientConfig, words: Words) {
-    let plan: &Plan = &config.plan;
-    let clock = RunClock::from_origin(config.origin_monotonic_ns);
-    let recorder = Recorder::new(config.client, clock, io::stdout());
-    let control = Control::default();
-    let client = MutexClient::new(recipe, plan, &recorder, &control);
-    let seed = plan.client_seeds.get(config.client.0 as usize).copied().unwrap_or(plan.seed);
-    tokio::select! {
-        () = recorder.attend(client.run(seed)) => {}
-        () = listen(words, &control) => {}
+/// A client that knows its store, and is about to begin.
+struct Process<'a> {
+    config: &'a ClientConfig,
+    words: Words,
+}
+
+impl Process<'_> {
+    /// Runs whatever workload is planned.
+    async fn run<R: GuardedValues>(self, store: R) -> Result<(), ClientError> {
+        match self.config.plan.workload {
+            Workload::Register => self.run_registers(store).await,
+            Workload::CriticalSection => {
+                self.contend(store, async |client, seed| {
+                    let copies = &InStore(client);
+                    mutex::run(client, seed, async |owner, held, hold| {
+                        section(client, copies, owner, held, hold).await
+                    })
+                    .await
+                })
+                .await
+            }
+            _ => self.run_locks(store).await,
+        }
     }
+
+    /// Runs a workload that needs nothing of the store but locks.
+    async fn run_locks<R: LockRecipe>(self, recipe: R) -> Result<(), ClientError> {
+        let Plan { workload, recipe: name, .. } = self.config.plan;
+        let cannot_try = workload == Workload::Try && name == Recipe::LockRpc;
+        if workload.keeps_values_in_store() || cannot_try {
+            return Err(ClientError::Unsupported { workload, recipe: name });
+        }
+        self.contend(recipe, async |client, seed| {
+            let copies = &InControlNode(client);
+            mutex::run(client, seed, async |owner, held, hold| {
+                section(client, copies, owner, held, hold).await
+            })
+            .await
+        })
+        .await
+    }
+
+    async fn contend<R: LockRecipe>(
+        self,
+        recipe: R,
+        work: impl AsyncFnOnce(&LockClient<'_, R, Stdout>, u64) -> Ended,
+    ) -> Result<(), ClientError> {
+        let plan = &self.config.plan;
+        let (recorder, control) = (self.recorder(), Control::default());
+        let client = LockClient::new(recipe, plan, &recorder, &control);
+        let seed = seed_of(self.config.client, plan);
+        let ended = tokio::select! {
+            ended = recorder.attend(work(&client, seed)) => ended,
+            () = listen(self.words, &control) => Ended::Stopped,
+        };
+        match ended {
+            Ended::Stopped => Ok(()),
+            // Here, while the client still has all its connections: to close them would tell the
+            // store. What it recorded has left.
+            Ended::Crash => Ok(raise(Signal::SIGKILL).map_err(io::Error::from)?),
+        }
+    }
+
+    async fn run_registers<V: Values>(self, values: V) -> Result<(), ClientError> {
+        let plan = &self.config.plan;
+        let (recorder, control) = (self.recorder(), Control::default());
+        let client = RegisterClient::new(values, plan, &recorder, &control);
+        let seed = seed_of(self.config.client, plan);
+        tokio::select! {
+            () = recorder.attend(client.run(seed)) => {}
+            () = listen(self.words, &control) => {}
+        }
+        Ok(())
+    }
+
+    fn recorder(&self) -> Recorder<Stdout> {
+        let clock = RunClock::from_origin(self.config.origin_monotonic_ns);
+        Recorder::new(self.config.client, clock, io::stdout())
+    }
+}
+
+/// The plan has a seed for each client that the run starts with; one that replaces another derives
+/// its own.
+fn seed_of(client: ClientId, plan: &Plan) -> u64 {
+    plan.client_seeds.get(client.0 as usize).copied().unwrap_or_else(|| {
+        let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
+        rng.set_stream(u64::from(client.0));
+        rng.random()
+    })
 }
 
 /// Takes the control node's words. It never ends by itself: the loop ends when it has stopped.

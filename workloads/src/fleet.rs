@@ -1,5 +1,8 @@
 //! The control node's side of the clients: starts them, takes their events, serves the protected
-//! resource, and stops them.
+//! resource, replaces those that are to die, and stops them.
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::process::Stdio;
@@ -7,12 +10,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use locktest_history::{
-    ClientExit, ClientId, Detail, Event, ExitCause, Function, Outcome, Phase, Record,
+    ClientExit, ClientId, Detail, Event, ExitCause, Function, Outcome, Phase, Plan, Record,
+    Workload,
 };
+use serde::Serialize;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -60,30 +65,121 @@ impl From<Record> for Arrival {
     }
 }
 
+/// What a client's process is to be: the command, without its pipes, and what it is told first.
+pub type Launch = (Command, ClientConfig);
+
 /// The running clients of one run.
 pub struct Fleet {
-    clients: Vec<Running>,
+    orders: watch::Sender<Order>,
+    places: Vec<JoinHandle<Result<(), StartError>>>,
 }
 
-struct Running {
-    /// Words for the client's standard input; closing it tells the client that we are gone.
-    words: mpsc::UnboundedSender<ToClient>,
-    kill: Arc<Notify>,
-    task: JoinHandle<()>,
+/// What every client is to do. Without anybody to give orders clients end, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Work,
+    /// Release what is held and end.
+    Stop,
+    /// There is no more time for that.
+    Die,
 }
 
 impl Fleet {
-    /// Starts one process for each command; its configuration goes to its standard input. What
-    /// they say goes to `arrivals`.
+    /// Starts one process for each client of the plan, by the command and the configuration that
+    /// `launch` makes for it. What they say goes to `arrivals`.
+    ///
+    /// In the workload `crash` a client that was killed is replaced at once. The replacements of
+    /// client i are the clients i + n, i + 2n and so on, for a plan of n clients.
     pub fn start(
-        clients: impl IntoIterator<Item = (Command, ClientConfig)>,
+        plan: &Plan,
+        launch: impl Fn(ClientId) -> io::Result<Launch> + Send + Sync + 'static,
         clock: RunClock,
         arrivals: &mpsc::Sender<Arrival>,
     ) -> Result<Fleet, StartError> {
-        let resources = Arc::new(Mutex::new(ProtectedResources::default()));
-        let mut fleet = Fleet { clients: Vec::new() };
-        for (mut command, config) in clients {
-            let client = config.client;
+        let (orders, heard) = watch::channel(Order::Work);
+        let shared = Arc::new(Shared {
+            launch: Box::new(launch),
+            clock,
+            resources: Mutex::new(ProtectedResources::default()),
+            keeps_resources: !plan.workload.keeps_values_in_store(),
+            places: u32::try_from(plan.client_seeds.len()).unwrap_or(u32::MAX),
+            replaces: plan.workload == Workload::Crash,
+        });
+        let mut fleet = Fleet { orders, places: Vec::new() };
+        for client in (0..shared.places).map(ClientId) {
+            let process = shared.spawn(client, &heard)?;
+            let place =
+                Place { shared: shared.clone(), arrivals: arrivals.clone(), orders: heard.clone() };
+            fleet.places.push(tokio::spawn(place.run(process)));
+        }
+        Ok(fleet)
+    }
+
+    /// Whether some client still runs.
+    pub fn is_running(&self) -> bool {
+        self.places.iter().any(|place| !place.is_finished())
+    }
+
+    /// Asks every client to release what it holds and to end; kills those that do not in time. The
+    /// error is a client that was to replace another one and could not be started.
+    pub async fn stop(self) -> Result<(), StartError> {
+        self.stop_within(STOP_LIMIT).await
+    }
+
+    async fn stop_within(self, limit: Duration) -> Result<(), StartError> {
+        let Fleet { orders, mut places } = self;
+        let mut result = Ok(());
+        for (order, limit) in [(Order::Stop, limit), (Order::Die, DEATH_LIMIT)] {
+            orders.send_replace(order);
+            let deadline = Instant::now() + limit;
+            let mut alive = Vec::new();
+            for mut place in places {
+                match timeout_at(deadline, &mut place).await {
+                    // One that panicked has no more to say.
+                    Ok(ended) => result = result.and(ended.unwrap_or(Ok(()))),
+                    Err(_) => alive.push(place),
+                }
+            }
+            places = alive;
+        }
+        for place in places {
+            // What cannot be seen dead has no exit on record, since it may still do something.
+            place.abort();
+            let _ = place.await;
+        }
+        result
+    }
+}
+
+/// What all places share.
+struct Shared {
+    launch: Box<dyn Fn(ClientId) -> io::Result<Launch> + Send + Sync>,
+    clock: RunClock,
+    resources: Mutex<ProtectedResources>,
+    /// Whether the protected resource is here, and not in the store under test.
+    keeps_resources: bool,
+    places: u32,
+    /// Whether a client that was killed is replaced.
+    replaces: bool,
+}
+
+/// A client's process that has been started.
+struct Process {
+    client: ClientId,
+    child: Child,
+    stdout: ChildStdout,
+    /// Words for the client's standard input, beside orders.
+    words: mpsc::UnboundedSender<ToClient>,
+}
+
+impl Shared {
+    fn spawn(
+        &self,
+        client: ClientId,
+        orders: &watch::Receiver<Order>,
+    ) -> Result<Process, StartError> {
+        let start = || {
+            let (mut command, config) = (self.launch)(client)?;
             let mut child = command
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
@@ -91,110 +187,97 @@ impl Fleet {
                 // may act on it.
                 .process_group(0)
                 .kill_on_drop(true)
-                .spawn()
-                .map_err(|error| StartError { client, error })?;
-            let missing = || StartError { client, error: io::Error::other("it has no pipe") };
+                .spawn()?;
+            let missing = || io::Error::other("it has no pipe");
             let stdin = child.stdin.take().ok_or_else(missing)?;
             let stdout = child.stdout.take().ok_or_else(missing)?;
             let (words, heard) = mpsc::unbounded_channel();
-            let serving = Serving {
-                client,
-                clock,
-                resources: resources.clone(),
-                arrivals: arrivals.clone(),
-                words: words.downgrade(),
-                kill: Arc::new(Notify::new()),
-            };
-            let kill = serving.kill.clone();
-            tokio::spawn(speak(stdin, config, heard));
-            let task = tokio::spawn(serving.run(child, stdout));
-            fleet.clients.push(Running { words, kill, task });
-        }
-        Ok(fleet)
-    }
-
-    /// Whether some client still runs.
-    pub fn is_running(&self) -> bool {
-        self.clients.iter().any(|client| !client.task.is_finished())
-    }
-
-    /// Asks every client to release what it holds and to end; kills those that do not in time.
-    pub async fn stop(self) {
-        self.stop_within(STOP_LIMIT).await;
-    }
-
-    async fn stop_within(self, limit: Duration) {
-        for client in &self.clients {
-            // A client that has ended hears nothing and need not.
-            let _ = client.words.send(ToClient::Stop);
-        }
-        let deadline = Instant::now() + limit;
-        let mut alive = Vec::new();
-        for client in self.clients {
-            let Running { words, kill, mut task } = client;
-            if timeout_at(deadline, &mut task).await.is_err() {
-                kill.notify_one();
-                alive.push((words, task));
-            }
-        }
-        let deadline = Instant::now() + DEATH_LIMIT;
-        for (_words, mut task) in alive {
-            if timeout_at(deadline, &mut task).await.is_err() {
-                // What cannot be seen dead has no exit on record, since it may still do something.
-                task.abort();
-                let _ = task.await;
-            }
-        }
+            tokio::spawn(speak(stdin, config, heard, orders.clone()));
+            Ok(Process { client, child, stdout, words })
+        };
+        start().map_err(|error| StartError { client, error })
     }
 }
 
-/// Writes the configuration and then every word to a client's standard input.
+/// Writes the configuration and then every word to a client's standard input. It is closed with the
+/// fleet, which tells the client that the control node is gone.
 async fn speak(
     mut stdin: ChildStdin,
     config: ClientConfig,
-    mut heard: mpsc::UnboundedReceiver<ToClient>,
+    mut words: mpsc::UnboundedReceiver<ToClient>,
+    mut orders: watch::Receiver<Order>,
 ) -> io::Result<()> {
-    let mut line = serde_json::to_vec(&config)?;
-    line.push(b'\n');
-    stdin.write_all(&line).await?;
-    while let Some(word) = heard.recv().await {
-        let mut line = serde_json::to_vec(&word)?;
-        line.push(b'\n');
-        stdin.write_all(&line).await?;
+    say(&mut stdin, &config).await?;
+    loop {
+        tokio::select! {
+            word = words.recv() => match word {
+                Some(word) => say(&mut stdin, &word).await?,
+                None => return Ok(()),
+            },
+            told = told(&mut orders, Order::Stop) => match told {
+                true => break,
+                false => return Ok(()),
+            },
+        }
+    }
+    say(&mut stdin, &ToClient::Stop).await?;
+    while let Some(word) = words.recv().await {
+        say(&mut stdin, &word).await?;
     }
     Ok(())
 }
 
-struct Serving {
-    client: ClientId,
-    clock: RunClock,
-    resources: Arc<Mutex<ProtectedResources>>,
-    arrivals: mpsc::Sender<Arrival>,
-    words: mpsc::WeakUnboundedSender<ToClient>,
-    /// Asks for the end of a client that does not end by itself.
-    kill: Arc<Notify>,
+async fn say(stdin: &mut ChildStdin, what: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(what)?;
+    line.push(b'\n');
+    stdin.write_all(&line).await
 }
 
-impl Serving {
-    async fn run(self, mut child: Child, stdout: ChildStdout) {
+/// Where one client runs, and those that replace it.
+struct Place {
+    shared: Arc<Shared>,
+    arrivals: mpsc::Sender<Arrival>,
+    orders: watch::Receiver<Order>,
+}
+
+impl Place {
+    async fn run(mut self, mut process: Process) -> Result<(), StartError> {
+        loop {
+            let client = process.client;
+            let cause = self.serve(process).await;
+            let replacement = self.replace(client, &cause).await;
+            let exit = ClientExit { time_ns: self.shared.clock.now_ns(), client, cause };
+            let _ = self.arrivals.send(Record::ClientExit(exit).into()).await;
+            match replacement? {
+                Some(replacement) => process = replacement,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Serves a client to its end.
+    async fn serve(&mut self, process: Process) -> ExitCause {
+        let Process { client, mut child, stdout, words } = process;
         let mut lines = BufReader::with_capacity(LONGEST_LINE, stdout).lines();
+        let mut is_killed = false;
         loop {
             let line = tokio::select! {
                 line = lines.next_line() => line,
-                () = self.kill.notified() => {
+                () = told_to_die(&mut self.orders), if !is_killed => {
                     // What it has said is still read. An error means that it has ended already.
                     let _ = child.start_kill();
+                    is_killed = true;
                     continue;
                 }
             };
             let Ok(Some(line)) = line else { break };
             let (arrival, answer) = match FromClient::parse(&line) {
                 Some(FromClient::Event(event)) => {
-                    let answer = self.serve(&event);
+                    let answer = self.shared.access(&event, &words);
                     (Record::Event(event).into(), answer)
                 }
                 Some(FromClient::Watermark { time_ns }) => {
-                    (Arrival::Watermark { client: self.client, time_ns }, None)
+                    (Arrival::Watermark { client, time_ns }, None)
                 }
                 None => continue,
             };
@@ -213,24 +296,52 @@ impl Serving {
         }
         let status = tokio::select! {
             status = child.wait() => status,
-            () = self.kill.notified() => {
+            () = told_to_die(&mut self.orders) => {
                 let _ = child.start_kill();
                 child.wait().await
             }
         };
-        let cause = match status {
-            Ok(status) => exit_cause(status),
-            Err(_) => ExitCause::Failed(-1),
-        };
-        let exit = ClientExit { time_ns: self.clock.now_ns(), client: self.client, cause };
-        let _ = self.arrivals.send(Record::ClientExit(exit).into()).await;
+        status.map_or(ExitCause::Failed(-1), exit_cause)
     }
 
+    /// Starts the client that takes the place of one that was killed, unless the run is stopping.
+    async fn replace(
+        &self,
+        client: ClientId,
+        cause: &ExitCause,
+    ) -> Result<Option<Process>, StartError> {
+        let was_killed = matches!(cause, ExitCause::Killed(_));
+        if !(self.shared.replaces && was_killed && *self.orders.borrow() == Order::Work) {
+            return Ok(None);
+        }
+        let client = ClientId(client.0.saturating_add(self.shared.places));
+        let time_ns = self.shared.clock.now_ns();
+        let process = self.shared.spawn(client, &self.orders)?;
+        // Before the exit of the one before it: at no time is it unknown that there is another client,
+        // of which nothing is known yet.
+        let _ = self.arrivals.send(Arrival::Watermark { client, time_ns }).await;
+        Ok(Some(process))
+    }
+}
+
+/// Waits for an order, or for one beyond it. `false` if nobody is left to give it.
+async fn told(orders: &mut watch::Receiver<Order>, order: Order) -> bool {
+    orders.wait_for(|now| *now >= order).await.is_ok()
+}
+
+async fn told_to_die(orders: &mut watch::Receiver<Order>) {
+    if !told(orders, Order::Die).await {
+        std::future::pending().await
+    }
+}
+
+impl Shared {
     /// Serves an access to the protected resource; its completion is stamped here, by the owner of
     /// the resource, within the lock that orders the accesses.
-    fn serve(&self, event: &Event) -> Option<Event> {
+    fn access(&self, event: &Event, words: &mpsc::UnboundedSender<ToClient>) -> Option<Event> {
         let Detail::Access { resource, token, value } = event.detail else { return None };
-        if event.phase != Phase::Invoke
+        if !self.keeps_resources
+            || event.phase != Phase::Invoke
             || !matches!(event.function, Function::Read | Function::Write)
         {
             return None;
@@ -241,13 +352,12 @@ impl Serving {
             let answer = resources.access(event.key, resource, event.function, token, value);
             (answer, self.clock.now_ns())
         };
-        if let Some(words) = self.words.upgrade() {
-            let _ = words.send(ToClient::Access {
-                op: event.op,
-                accepted: answer.accepted,
-                value: answer.value,
-            });
-        }
+        // A client that has ended hears nothing and need not.
+        let _ = words.send(ToClient::Access {
+            op: event.op,
+            accepted: answer.accepted,
+            value: answer.value,
+        });
         let outcome = if answer.accepted { Outcome::Ok } else { Outcome::Fail };
         Some(Event {
             time_ns,
@@ -265,64 +375,5 @@ fn exit_cause(status: std::process::ExitStatus) -> ExitCause {
         (Some(code), _) => ExitCause::Failed(code),
         (None, Some(signal)) => ExitCause::Killed(signal),
         (None, None) => ExitCause::Failed(-1),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::plan;
-
-    /// What is recorded of a shell that speaks as a client does.
-    async fn recorded(script: &str, limit: Duration) -> Vec<Record> {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        let (arrivals, mut arrived) = mpsc::channel(16);
-        let clock = RunClock::start();
-        let fleet = Fleet::start([(command, config())], clock, &arrivals).expect("a shell");
-        drop(arrivals);
-        fleet.stop_within(limit).await;
-        let mut records = Vec::new();
-        while let Some(arrival) = arrived.recv().await {
-            match arrival {
-                Arrival::Record(record) => records.push(record),
-                Arrival::Watermark { .. } => {}
-            }
-        }
-        records
-    }
-
-    fn config() -> ClientConfig {
-        ClientConfig {
-            client: ClientId(0),
-            origin_monotonic_ns: 0,
-            servers: Vec::new(),
-            sentinels: Vec::new(),
-            plan: plan(),
-        }
-    }
-
-    fn exit(record: &Record) -> Option<ExitCause> {
-        match record {
-            Record::ClientExit(exit) => Some(exit.cause.clone()),
-            _ => None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_client_that_does_not_stop_in_time_is_killed_and_its_exit_recorded() {
-        // The second has closed its standard output, so that nothing but its death can be seen.
-        for script in ["exec sleep 1000", "exec sleep 1000 >&-"] {
-            let records = recorded(script, Duration::from_millis(100)).await;
-            let exits: Vec<_> = records.iter().map(exit).collect();
-            assert_eq!(exits, [Some(ExitCause::Killed(9))], "{script}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_client_that_stops_when_asked_is_not_killed() {
-        let script = "read config; read stop; test \"$stop\" = '\"stop\"'";
-        let records = recorded(script, Duration::from_secs(600)).await;
-        assert_eq!(records.iter().map(exit).collect::<Vec<_>>(), [Some(ExitCause::Finished)]);
     }
 }

@@ -49,15 +49,46 @@ pub struct Owner {
     pub key: KeyId,
 }
 
-/// An operation that was invoked and has not completed.
-#[derive(Debug)]
-#[must_use = "an operation without a completion counts as one of unknown outcome"]
-pub(crate) struct Open {
-    pub(crate) op: u64,
+/// An operation that was invoked and has not completed. If it is dropped, the client gave it up, and
+/// it is recorded as one of unknown outcome.
+#[must_use = "an operation that is dropped is one of unknown outcome"]
+pub(crate) struct Open<'r, W: Write> {
+    recorder: &'r Recorder<W>,
+    operation: Operation,
     pub(crate) invoke_ns: u64,
+    completed: bool,
+}
+
+/// What the events of one operation share.
+#[derive(Clone, Copy)]
+struct Operation {
+    op: u64,
     owner: Owner,
     function: Function,
     server: Option<NodeId>,
+}
+
+impl<W: Write> Open<'_, W> {
+    /// Records that it completed now, and tells when that was. The server is the one that answered.
+    pub(crate) fn complete(
+        mut self,
+        outcome: Outcome,
+        server: Option<NodeId>,
+        detail: Detail,
+    ) -> u64 {
+        self.completed = true;
+        let server = server.or(self.operation.server);
+        self.recorder.add(Operation { server, ..self.operation }, outcome.into(), detail)
+    }
+}
+
+impl<W: Write> Drop for Open<'_, W> {
+    fn drop(&mut self) {
+        if !self.completed {
+            let reason = Detail::Reason("given up before it was answered".into());
+            self.recorder.add(self.operation, Phase::Info, reason);
+        }
+    }
 }
 
 impl<W: Write> Recorder<W> {
@@ -125,46 +156,40 @@ impl<W: Write> Recorder<W> {
         function: Function,
         server: Option<NodeId>,
         detail: Detail,
-    ) -> Open {
-        let op = self.next_op.replace(self.next_op.get() + 1);
-        let invoke_ns = self.now_ns();
-        self.add(owner, op, function, server, Phase::Invoke, invoke_ns, detail);
+    ) -> Open<'_, W> {
+        let operation = self.operation(owner, function, server);
+        let invoke_ns = self.add(operation, Phase::Invoke, detail);
         self.flush();
-        Open { op, invoke_ns, owner, function, server }
+        Open { recorder: self, operation, invoke_ns, completed: false }
     }
 
-    /// Records that an operation completed now; the server is the one that answered.
-    pub(crate) fn complete(
-        &self,
-        open: Open,
-        outcome: Outcome,
-        server: Option<NodeId>,
-        detail: Detail,
-    ) -> u64 {
-        let now_ns = self.now_ns();
-        let server = server.or(open.server);
-        self.add(open.owner, open.op, open.function, server, outcome.into(), now_ns, detail);
-        now_ns
+    /// The same for an operation that the control node serves, and whose completion it records. Tells
+    /// the operation's number.
+    pub(crate) fn request(&self, owner: Owner, function: Function, detail: Detail) -> u64 {
+        let operation = self.operation(owner, function, None);
+        self.add(operation, Phase::Invoke, detail);
+        self.flush();
+        operation.op
     }
 
-    /// Records that the client noticed that it no longer holds.
-    pub(crate) fn lost(&self, owner: Owner, reason: String) {
-        let op = self.next_op.replace(self.next_op.get() + 1);
-        let now_ns = self.now_ns();
-        self.add(owner, op, Function::Lost, None, Phase::Ok, now_ns, Detail::Reason(reason));
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "they are the fields of an event")]
-    fn add(
+    /// Records something that has no begin of its own.
+    pub(crate) fn single(
         &self,
         owner: Owner,
-        op: u64,
         function: Function,
-        server: Option<NodeId>,
-        phase: Phase,
-        time_ns: u64,
+        outcome: Outcome,
         detail: Detail,
     ) {
+        self.add(self.operation(owner, function, None), outcome.into(), detail);
+    }
+
+    fn operation(&self, owner: Owner, function: Function, server: Option<NodeId>) -> Operation {
+        Operation { op: self.next_op.replace(self.next_op.get() + 1), owner, function, server }
+    }
+
+    fn add(&self, operation: Operation, phase: Phase, detail: Detail) -> u64 {
+        let Operation { op, owner, function, server } = operation;
+        let time_ns = self.now_ns();
         let event = Event {
             time_ns,
             client: self.client,
@@ -182,6 +207,7 @@ impl<W: Write> Recorder<W> {
             Ok(()) => lines.waiting.push(b'\n'),
             Err(_) => self.closed.set(true),
         }
+        time_ns
     }
 
     fn flush(&self) {
@@ -240,7 +266,7 @@ mod tests {
         (Recorder::new(ClientId(0), RunClock::start(), sent.clone()), sent)
     }
 
-    fn begin(recorder: &Recorder<Sent>) -> Open {
+    fn begin(recorder: &Recorder<Sent>) -> Open<'_, Sent> {
         recorder.invoke(OWNER, Function::Acquire, None, Detail::None)
     }
 
@@ -254,19 +280,28 @@ mod tests {
     #[test]
     fn a_completion_leaves_together_with_an_invoke_that_follows_at_once() {
         let (recorder, sent) = recorder();
-        recorder.complete(begin(&recorder), Outcome::Ok, None, Detail::None);
+        begin(&recorder).complete(Outcome::Ok, None, Detail::None);
         let _open = begin(&recorder);
         assert_eq!(sent.phases(), [vec![Phase::Invoke], vec![Phase::Ok, Phase::Invoke]]);
+    }
+
+    #[test]
+    fn an_operation_that_is_given_up_is_recorded_as_one_of_unknown_outcome() {
+        let (recorder, sent) = recorder();
+        drop(begin(&recorder));
+        let _next = begin(&recorder);
+        assert_eq!(sent.phases(), [vec![Phase::Invoke], vec![Phase::Info, Phase::Invoke]]);
     }
 
     #[tokio::test]
     async fn a_client_never_waits_or_ends_with_an_event_that_has_not_left() {
         let (recorder, sent) = recorder();
         let client = async {
-            recorder.complete(begin(&recorder), Outcome::Info, None, Detail::None);
+            begin(&recorder).complete(Outcome::Info, None, Detail::None);
             yield_now().await;
             assert_eq!(sent.phases(), [[Phase::Invoke], [Phase::Info]]);
-            recorder.lost(OWNER, "expired".into());
+            let reason = Detail::Reason("expired".into());
+            recorder.single(OWNER, Function::Lost, Outcome::Ok, reason);
         };
         recorder.attend(client).await;
         assert_eq!(sent.phases(), [[Phase::Invoke], [Phase::Info], [Phase::Ok]]);
@@ -280,7 +315,7 @@ mod tests {
             while sent.0.borrow().len() < 3 {
                 sleep(Duration::from_millis(1)).await;
             }
-            recorder.complete(open, Outcome::Ok, None, Detail::None)
+            open.complete(Outcome::Ok, None, Detail::None)
         };
         let completed_ns = recorder.attend(client).await;
         let sent = sent.0.borrow();

@@ -172,7 +172,7 @@ impl Story {
             id,
             kind: FaultKind::Partition,
             shape: PartitionShape::Halves,
-            sides: vec![vec![NodeId(0), NodeId(1)], vec![NodeId(2), NodeId(3), NodeId(4)]],
+            sides: [0..2, 2..5].map(|side| Side::of_servers(side.map(NodeId))).into(),
             begin_ns: begin_ms * MS,
             in_force_ns: (begin_ms + 60) * MS,
         };
@@ -192,30 +192,13 @@ impl Story {
 
 fn plan(end_ms: u64) -> Plan {
     Plan {
-        locktest_version: env!("CARGO_PKG_VERSION").into(),
-        kernel: String::new(),
-        seed: 1,
-        backend: Backend::Etcd,
-        recipe: "lock-rpc".into(),
         version: "3.4.23".into(),
-        server_binary: None,
-        server_settings: Vec::new(),
         nodes: (1..=SERVERS).map(|n| format!("n{n}")).collect(),
         client_seeds: (0..CLIENTS).map(u64::from).collect(),
-        keys: vec!["lock-0".into()],
         lease_ttl_ms: LEASE_TTL_MS,
-        lock_delay_ms: 0,
-        hold_ms: 50,
-        overrun: false,
-        renew_while_waiting: true,
-        holder: HolderPolicy::Trusting,
-        acquire_timeout_ms: 10_000,
-        op_timeout_ms: 1000,
         time_limit_ms: end_ms,
         nemesis_interval_ms: FAULT_MS,
-        clock_drift_ppm: 0,
         bounds: Bounds { lease_bound_ms: LEASE_TTL_MS, recovery_bound_ms: 10_000 },
-        fencing_tokens: true,
-        schedule: Vec::new(),
+        ..Plan::of(Backend::Etcd)
     }
 }

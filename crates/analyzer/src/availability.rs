@@ -3,7 +3,6 @@
 use locktest_history::ClientId;
 
 use crate::findings::{Finding, Findings};
-use crate::hold::Tenure;
 use crate::liveness::bound_ns;
 use crate::observed::Observed;
 use crate::servers::Servers;
@@ -17,20 +16,19 @@ enum Mark {
     ServerCounts(bool),
 }
 
-/// Reports each time that more than half of the servers counted and no write was answered, by probe
-/// or by grant, for longer than the bound, before the run was disturbed. The clock starts again as
-/// that of `liveness` does.
+/// Reports each time that more than half of the servers counted and no write was answered, by probe,
+/// grant or register, for longer than the bound, before the run was disturbed. `served_ns` has the
+/// grants and the writes of registers. The clock starts again as that of `liveness` does.
 pub(crate) fn outages(
     observed: &Observed,
     servers: &Servers,
     restarts: &[u64],
-    tenures: &[Tenure],
+    served_ns: &[u64],
     findings: &mut Findings,
 ) {
     let mut marks: Vec<(u64, Mark)> =
         restarts.iter().map(|time_ns| (*time_ns, Mark::Restart)).collect();
-    // A grant is a write that the store answered.
-    marks.extend(tenures.iter().map(|tenure| (tenure.hold.ok_ns, Mark::Restart)));
+    marks.extend(served_ns.iter().map(|time_ns| (*time_ns, Mark::Restart)));
     marks.extend(servers.store_answers.iter().map(|(t, now)| (*t, Mark::StoreAnswers(*now))));
     let mut counting = servers.count();
     for (begin_ns, end_ns) in servers.uncounted().flat_map(|spans| spans.iter()) {

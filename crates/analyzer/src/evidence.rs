@@ -1,16 +1,15 @@
 //! Evidence from the service itself: grants of locks that it no longer had, and leases that it
 //! dropped early.
 
-use locktest_history::Plan;
+use locktest_history::{Plan, RoundPurpose};
 
 use crate::findings::{Finding, Findings};
 use crate::hold::Tenure;
-use crate::missing::{absent, promised_until_ns};
+use crate::missing::{absent, is_the_services_word, promised_until_ns};
 use crate::observed::Observed;
 use crate::operation::{Attempt, Operation};
-
 use crate::time::seconds;
-use crate::verdict::ViolationClass;
+use crate::verdict::{Involved, ViolationClass};
 
 /// Reports the grants of locks that the service no longer had.
 pub(crate) fn stale_grants(observed: &Observed, tenures: &[Tenure], findings: &mut Findings) {
@@ -64,24 +63,30 @@ pub(crate) fn early_expiries(observed: &Observed, tenures: &[Tenure], findings: 
                     attempt.client(),
                 ),
                 resource: None,
-                operations: vec![observed.involved(&attempt.acquire), observed.involved(renew)],
+                operations: vec![
+                    Involved {
+                        rounds: observed.rounds(attempt),
+                        ..observed.involved(&attempt.acquire)
+                    },
+                    observed.involved(renew),
+                ],
             }
         });
     }
     for tenure in tenures {
         let (attempt, hold) = (tenure.attempt, &tenure.hold);
         let Some(missing) = tenure.missing else { continue };
-        let Some(seen_ns) = missing.seen_ns else { continue };
+        let Some(kept_ns) = missing.kept_ns else { continue };
         if lease_gone_early(attempt, observed.plan).is_some() {
             continue;
         }
         let time_ns = missing.known_ns;
         findings.add(ViolationClass::EarlyExpiry, time_ns, hold.key, tenure.owner(), || Finding {
             why: format!(
-                "{} held {} at {}, as a read showed, with a lease to {}, yet {} said at {} that it does not hold it; {} had not released it before",
+                "{} held {} at {}, as the store itself had shown, with a lease to {}, yet {} said at {} that it does not hold it; {} had not released it before",
                 hold.client,
                 observed.plan.key_name(hold.key),
-                seconds(seen_ns),
+                seconds(kept_ns),
                 seconds(missing.promised_until_ns),
                 observed.server_name(missing.shown_by.invoke.server),
                 seconds(time_ns),
@@ -106,6 +111,8 @@ fn lease_gone_early<'a, 'h>(
     gone.find_map(|(renew, time_ns)| {
         let until_ns = promised_until_ns(&promises, time_ns).filter(|end| time_ns < *end)?;
         let released = attempt.release_invoke_ns().is_some_and(|release| release <= time_ns);
-        (!released).then_some((renew, time_ns, until_ns))
+        let is_proof =
+            !released && is_the_services_word(attempt, renew, RoundPurpose::Extend, plan);
+        is_proof.then_some((renew, time_ns, until_ns))
     })
 }

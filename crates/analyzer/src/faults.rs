@@ -1,8 +1,7 @@
 //! Faults: when they were in force, what came of them, and the changes of leader beside them.
 
-use locktest_history::{FaultBegun, FaultEnded, NodeId};
+use locktest_history::{ClientId, FaultBegun, FaultEnded, NodeId, Side};
 
-use crate::hold::Tenure;
 use crate::observed::Observed;
 use crate::servers::Servers;
 use crate::time::{Spans, ns_to_ms};
@@ -24,8 +23,26 @@ impl Fault<'_> {
     }
 
     /// The side that has more than half of all `servers`.
-    pub(crate) fn majority_side(&self, servers: usize) -> Option<&[NodeId]> {
-        self.begun.sides.iter().map(Vec::as_slice).find(|side| side.len() * 2 > servers)
+    pub(crate) fn majority_side(&self, servers: usize) -> Option<&Side> {
+        self.begun.sides.iter().find(|side| side.servers.len() * 2 > servers)
+    }
+
+    /// Whether it comes between clients and servers.
+    fn splits_clients(&self) -> bool {
+        self.begun.sides.iter().any(|side| !side.clients.is_empty())
+    }
+
+    /// Whether a client cannot reach a majority of all `servers`. One on no side of a fault that
+    /// splits clients came later, and nobody knows what it reaches.
+    pub(crate) fn cuts_off(&self, client: ClientId, servers: usize) -> bool {
+        let majority = self.majority_side(servers);
+        self.splits_clients() && !majority.is_some_and(|side| side.clients.contains(&client))
+    }
+
+    /// Whether it leaves some client a majority of all `servers`.
+    pub(crate) fn leaves_a_majority(&self, servers: usize) -> bool {
+        let majority = self.majority_side(servers);
+        majority.is_some_and(|side| !self.splits_clients() || !side.clients.is_empty())
     }
 
     /// When it comes into force and when it is undone.
@@ -39,11 +56,17 @@ impl Fault<'_> {
         (self.end_ns, recovered_ns(self, servers).unwrap_or(u64::MAX))
     }
 
-    /// Such as `n1 n2 | n3 n4 n5`.
+    /// Such as `n1 n2 | n3 n4 n5`, or `n1 c1 c3 | n2 n3 c2`.
     fn description(&self, observed: &Observed) -> String {
-        let sides = self.begun.sides.iter().map(|side| observed.node_names(side).join(" "));
+        let sides = self.begun.sides.iter().map(|side| names(side, observed).join(" "));
         sides.collect::<Vec<_>>().join(" | ")
     }
+}
+
+/// The servers of a side, then its clients.
+fn names(side: &Side, observed: &Observed) -> Vec<String> {
+    let servers = side.servers.iter().map(|node| observed.plan.node_name(*node));
+    servers.chain(side.clients.iter().map(ClientId::to_string)).collect()
 }
 
 /// Every fault that was applied, in order of their begins.
@@ -76,7 +99,8 @@ impl<'h> Faults<'h> {
     pub(crate) fn during(&self, observed: &Observed, time_ns: u64) -> Option<String> {
         let in_force = |fault: &&Fault| (fault.begun.begin_ns..=fault.end_ns).contains(&time_ns);
         let fault = self.0.iter().rev().find(in_force)?;
-        Some(format!("fault {}: partition {}", fault.begun.id, fault.description(observed)))
+        let partition = observed.plan.partition_in_words(&fault.begun.sides);
+        Some(format!("fault {}: {partition}", fault.begun.id))
     }
 
     /// When faults were in force.
@@ -93,10 +117,10 @@ impl<'h> Faults<'h> {
         &self,
         observed: &Observed,
         servers: &Servers,
-        tenures: &[Tenure],
+        served_ns: &[u64],
     ) -> Vec<FaultSummary> {
-        let grant_after = |time_ns: u64| {
-            tenures.get(tenures.partition_point(|tenure| tenure.hold.ok_ns < time_ns))
+        let served_after = |time_ns: u64| {
+            served_ns.get(served_ns.partition_point(|served_ns| *served_ns < time_ns))
         };
         let summary = |fault: &Fault<'h>| {
             let begun = fault.begun;
@@ -113,7 +137,7 @@ impl<'h> Faults<'h> {
                 id: begun.id,
                 kind: begun.kind,
                 shape: begun.shape,
-                targets: begun.sides.first().map_or(vec![], |side| observed.node_names(side)),
+                targets: begun.sides.first().map_or(vec![], |side| names(side, observed)),
                 description: fault.description(observed),
                 begin_ns: begun.begin_ns,
                 in_force_ns: begun.in_force_ns,
@@ -126,8 +150,8 @@ impl<'h> Faults<'h> {
                     .and_then(|_| recovered_ns(fault, servers))
                     .map(|time_ns| ns_to_ms(time_ns - fault.end_ns)),
                 next_grant_ms: ended
-                    .and_then(|_| grant_after(fault.end_ns))
-                    .map(|tenure| ns_to_ms(tenure.hold.ok_ns - fault.end_ns)),
+                    .and_then(|_| served_after(fault.end_ns))
+                    .map(|served_ns| ns_to_ms(served_ns - fault.end_ns)),
             }
         };
         self.0.iter().map(summary).collect()
@@ -136,7 +160,7 @@ impl<'h> Faults<'h> {
 
 /// When every server of the sides had answered a write that began after the end.
 fn recovered_ns(fault: &Fault, servers: &Servers) -> Option<u64> {
-    let nodes = fault.begun.sides.iter().flatten();
+    let nodes = fault.begun.sides.iter().flat_map(|side| &side.servers);
     nodes
         .map(|node| servers.answered_after(*node, fault.end_ns))
         .try_fold(fault.end_ns, |latest, answered| Some(latest.max(answered?)))

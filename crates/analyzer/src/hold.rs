@@ -82,7 +82,7 @@ impl<'a, 'h> Tenure<'a, 'h> {
 
     /// What proves that the service no longer had the lock when it granted it.
     pub(crate) fn stale(&self) -> Option<Missing<'a, 'h>> {
-        self.missing.filter(|missing| missing.seen_ns.is_none())
+        self.missing.filter(|missing| missing.kept_ns.is_none())
     }
 
     /// The hold as the verdict shows it: its acquire with both views.
@@ -93,6 +93,7 @@ impl<'a, 'h> Tenure<'a, 'h> {
             token: hold.token.map(|token| token.to_string()),
             contract_end_ns: Some(hold.contract_end_ns),
             belief_end_ns: Some(hold.belief_end_ns),
+            rounds: observed.rounds(self.attempt),
             ..observed.involved(&self.attempt.acquire)
         }
     }

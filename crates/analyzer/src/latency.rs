@@ -4,28 +4,38 @@ mod samples;
 
 use std::collections::BTreeMap;
 
-use locktest_history::{ClientId, KeyId};
+use locktest_history::{ClientId, Detail, Function, KeyId, Outcome};
 
 use crate::faults::{Fault, Faults};
 use crate::hold::Tenure;
 use crate::latency::samples::Samples;
 use crate::observed::Observed;
-use crate::operation::Attempt;
+use crate::operation::{Attempt, Operation};
 use crate::servers::Servers;
 use crate::time::Spans;
 use crate::verdict::{ClientLatency, FaultLatency, Latency, Phases};
 
-/// Latency of the ok acquires and releases.
+/// Latency of the ok acquires and releases, and of what was asked of values in the store.
 pub(crate) fn latency(observed: &Observed, faults: &Faults, servers: &Servers) -> Latency {
     // The events lie far apart in memory, so each is visited once.
     let acquires: Vec<Acquire> = observed.attempts.iter().map(Acquire::new).collect();
     let spans = FaultSpans { in_force: faults.in_force(), recovering: faults.recovering(servers) };
     let releases = observed.attempts.iter().flat_map(|attempt| &attempt.releases);
-    let says_when = acquires.iter().any(|acquire| acquire.intended_ns.is_some());
+    let of_kind = |tries: bool| acquires.iter().filter(move |acquire| acquire.is_try == tries);
+    let says_when = of_kind(false).any(|acquire| acquire.intended_ns.is_some());
+    let any_tries = of_kind(true).next().is_some();
+    let of_values = |function| {
+        let waits: Vec<Wait> = values(observed, function).filter_map(Wait::for_answer).collect();
+        (!waits.is_empty()).then(|| spans.phases(waits.into_iter()))
+    };
     Latency {
-        acquire: spans.phases(acquires.iter().filter_map(Acquire::wait)),
+        acquire: spans.phases(of_kind(false).filter_map(Acquire::wait)),
+        try_acquire: any_tries.then(|| spans.phases(of_kind(true).filter_map(Acquire::wait))),
+        read: of_values(Function::Read),
+        write: of_values(Function::Write),
+        cas: of_values(Function::Cas),
         acquire_intended: says_when
-            .then(|| spans.phases(acquires.iter().filter_map(Acquire::intended_wait))),
+            .then(|| spans.phases(of_kind(false).filter_map(Acquire::intended_wait))),
         acquire_by_fault: by_fault(&acquires, faults, servers, &spans.in_force),
         acquire_by_client: by_client(&acquires),
         release: spans.phases(releases.filter_map(|release| {
@@ -37,6 +47,7 @@ pub(crate) fn latency(observed: &Observed, faults: &Faults, servers: &Servers) -
 /// What latency knows of an acquire.
 struct Acquire {
     client: ClientId,
+    is_try: bool,
     intended_ns: Option<u64>,
     invoke_ns: u64,
     ok_ns: Option<u64>,
@@ -53,6 +64,7 @@ impl Acquire {
         let acquire = &attempt.acquire;
         Acquire {
             client: attempt.client(),
+            is_try: acquire.invoke.function == Function::TryAcquire,
             intended_ns: acquire.intended_ns(),
             invoke_ns: acquire.invoke_ns(),
             ok_ns: acquire.ok_ns(),
@@ -70,7 +82,32 @@ impl Acquire {
     }
 }
 
+/// The operations of this kind on values that are kept in the store.
+fn values<'o, 'h>(
+    observed: &'o Observed<'h>,
+    function: Function,
+) -> impl Iterator<Item = &'o Operation<'h>> {
+    let in_store = observed.plan.workload.keeps_values_in_store();
+    let accesses = observed.accesses.iter().filter(move |_| in_store);
+    let all = observed.registers.iter().chain(accesses);
+    all.filter(move |operation| operation.invoke.function == function)
+}
+
 impl Wait {
+    /// An ok operation, or a compare-and-set that was told of another value.
+    fn for_answer(operation: &Operation) -> Option<Wait> {
+        let completion = operation.completion?;
+        let answered = match operation.outcome() {
+            Outcome::Ok => true,
+            Outcome::Fail => {
+                operation.invoke.function == Function::Cas
+                    && matches!(completion.detail, Detail::Register { .. })
+            }
+            Outcome::Info => false,
+        };
+        answered.then_some(Wait { begin_ns: operation.invoke_ns(), end_ns: completion.time_ns })
+    }
+
     fn length_ns(&self) -> u64 {
         self.end_ns.saturating_sub(self.begin_ns)
     }

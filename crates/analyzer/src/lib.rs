@@ -5,8 +5,10 @@
 //!
 //! A history is first put in order (`observed`, `operation`). Each rule then reads it and adds what
 //! it found to the `findings`: mutual exclusion (`overlap`), what the service itself admits
-//! (`evidence`), `tokens`, the protected `resource`, `liveness` and `availability`. The `outcome` of
-//! the run and of its four rows follows from those. Every rule is near-linear in the history.
+//! (`evidence`), `tokens`, the protected `resource` or values in the store (`store_resource`), every
+//! `register`, `liveness` and `availability`. The `outcome` of the run and of its four rows follows
+//! from those. Every rule is near-linear in the history but for the search of a register's order,
+//! which has a budget.
 
 mod availability;
 mod clock;
@@ -23,8 +25,10 @@ mod outcome;
 mod overlap;
 mod possession;
 mod promised;
+mod register;
 mod resource;
 mod servers;
+mod store_resource;
 mod time;
 mod tokens;
 mod verdict;
@@ -35,11 +39,13 @@ use locktest_history::History;
 pub use hold::{Hold, holds};
 pub use observed::Heard;
 pub use promised::promised;
+pub use register::registers;
 pub use verdict::*;
 pub use watch::{Alarm, Watch};
 
 use crate::faults::Faults;
 use crate::findings::Findings;
+use crate::hold::Tenure;
 use crate::observed::Observed;
 use crate::outcome::Evidence;
 use crate::servers::Servers;
@@ -61,6 +67,7 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
     let tenures = hold::tenures(observed);
     let by_key = overlap::by_key(&tenures);
     let leader_changes = faults::leader_changes(observed);
+    let served_ns = served_ns(observed, &tenures);
     let restarts = liveness::restarts(&faults, &leader_changes);
     let unsettled = liveness::unsettled(observed, &faults, &servers, &leader_changes);
     let possessions = possession::possessions(observed, &servers, &unsettled);
@@ -70,26 +77,34 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
     evidence::stale_grants(observed, &tenures, &mut findings);
     evidence::early_expiries(observed, &tenures, &mut findings);
     let tokens = tokens::monotone(observed, &by_key, &mut findings);
-    let resource = resource::lost_updates(observed, &tenures, &mut findings);
+    let resource = match observed.plan.workload.keeps_values_in_store() {
+        true => store_resource::lost_updates(observed, &tenures, &mut findings),
+        false => resource::lost_updates(observed, &tenures, &mut findings),
+    };
+    let registers = register::not_linearizable(observed, &mut findings);
     let liveness = liveness::deadlocks(observed, &servers, &restarts, &possessions, &mut findings);
-    availability::outages(observed, &servers, &restarts, &tenures, &mut findings);
+    availability::outages(observed, &servers, &restarts, &served_ns, &mut findings);
 
     let longest_gap_ns = latency::longest_gap_ns(observed, &tenures);
+    let contention = overlap::contention(observed, &by_key);
     let evidence = Evidence {
         observed,
         faults: &faults,
         findings: &findings,
         counts: Counts {
-            contended: overlap::contended(&by_key),
+            contended: contention.total(),
             spurious_denials: possession::spurious_denials(observed, &possessions),
             fenced_rejections: resource.rejections,
+            registers: registers.counts,
             ..outcome::counts(observed)
         },
         tokens,
         resource,
+        registers,
+        contention,
         liveness,
         longest_gap_ns: longest_gap_ns.unwrap_or(0),
-        granted_under_faults: outcome::granted_under_faults(observed, &faults, &tenures),
+        served_under_faults: outcome::served_under_faults(observed, &faults, &served_ns),
     };
     let properties = evidence.properties();
     let outcome = evidence.run(&properties);
@@ -99,7 +114,9 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         outcome,
         summary: evidence.summary(outcome, &properties),
         backend: run.plan.backend,
-        recipe: run.plan.recipe.clone(),
+        recipe: run.plan.recipe,
+        workload: run.plan.workload,
+        read_mode: run.plan.read_mode,
         version: run.plan.version.clone(),
         seed: run.plan.seed,
         run_id: run.id.clone(),
@@ -110,7 +127,7 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         not_tested: evidence.not_tested(&properties, leader_changes.len()),
         properties,
         counts: evidence.counts,
-        faults: faults.summaries(observed, &servers, &tenures),
+        faults: faults.summaries(observed, &servers, &served_ns),
         faults_skipped: faults::skipped(observed),
         leader_changes,
         latency: latency::latency(observed, &faults, &servers),
@@ -118,4 +135,13 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         violation_counts: findings.counts().clone(),
         violations: findings.into_shown(),
     }
+}
+
+/// When the service did something for somebody that it can only do while it works: grants, and
+/// writes of registers; in time order.
+fn served_ns(observed: &Observed, tenures: &[Tenure]) -> Vec<u64> {
+    let granted = tenures.iter().map(|tenure| tenure.hold.ok_ns);
+    let mut served_ns: Vec<u64> = granted.chain(register::updates_ns(observed)).collect();
+    served_ns.sort_unstable();
+    served_ns
 }

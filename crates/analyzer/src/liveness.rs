@@ -1,6 +1,6 @@
 //! Deadlock-freedom: a key that nobody holds is granted to somebody who asks, within the bound.
 //!
-//! Per key one clock. It runs while somebody waits through a server that counts, the store answers
+//! Per key one clock. It runs while somebody waits who reaches a healthy majority, the store answers
 //! writes, and nobody may hold the lock. It starts again when a holder gives up or falls silent, at
 //! each change of leader, at each begin and end of a fault, and when the store answers again. The
 //! bound is what the service may keep a silent holder's lock plus what it may take to recover.
@@ -25,7 +25,9 @@ pub(crate) struct Liveness {
     /// The longest that a key took to be granted to somebody who waited, once its holder had given
     /// it up.
     pub(crate) longest_to_free_ns: u64,
-    /// Grants after a holder that vanished: it died, or its release was never confirmed.
+    /// Holders that vanished: they died, or their release was never confirmed.
+    pub(crate) vanished: u64,
+    /// Grants after a holder that vanished to somebody who waited.
     pub(crate) freed_after_vanishing: u64,
     /// The longest of those, as far as it was measured.
     pub(crate) longest_after_vanishing_ns: u64,
@@ -51,7 +53,8 @@ pub(crate) fn restarts(faults: &Faults, leader_changes: &[LeaderChange]) -> Vec<
 }
 
 /// When replies can get lost: while a fault comes and goes, at a change of leader, and while the
-/// store does not answer writes. A partition in force leaves the clients' connections alone.
+/// store does not answer writes. A partition in force leaves the connections of clients alone that
+/// it does not split.
 pub(crate) fn unsettled(
     observed: &Observed,
     faults: &Faults,
@@ -97,17 +100,20 @@ pub(crate) fn deadlocks(
         let Course { waiters, marks } = keys.entry(attempt.key()).or_default();
         waiters.push(attempt);
         let (begin, end) = (attempt.acquire.invoke_ns(), attempt.asked_until_ns());
-        match attempt.acquire.invoke.server.and_then(|server| servers.uncounted_of(server)) {
-            Some(uncounted) => uncounted.outside(begin, end).for_each(|span| add_wait(marks, span)),
-            None => add_wait(marks, (begin, end)),
-        }
+        let out_of_reach = servers.out_of_reach(attempt.acquire.invoke);
+        out_of_reach.outside(begin, end).for_each(|span| add_wait(marks, span));
     }
     for possession in possessions {
         // A key for which nobody waits cannot be withheld from anybody.
         let Some(Course { marks, .. }) = keys.get_mut(&possession.key) else { continue };
         add_possession(marks, possession, ms_to_ns(observed.plan.lock_delay_ms));
     }
-    let mut liveness = Liveness::default();
+    // At the end every process ends.
+    let over_ns = observed.time_up_ns.unwrap_or(observed.end_ns);
+    let vanished = possessions.iter().filter(|possession| {
+        possession.granted_ns.is_some() && !possession.freed && possession.end_ns < over_ns
+    });
+    let mut liveness = Liveness { vanished: vanished.count() as u64, ..Liveness::default() };
     for (key, Course { waiters, mut marks }) in keys {
         marks.extend(restarts.iter().map(|time_ns| (*time_ns, Mark::Restart)));
         let answers = servers.store_answers.iter();
@@ -132,6 +138,7 @@ pub(crate) fn deadlocks(
         keep_longest(&mut liveness.unclear, key, showed.unclear_ns);
         keep_longest(&mut liveness.cut_off, key, showed.cut_off_ns);
     }
+    liveness.vanished = liveness.vanished.max(liveness.freed_after_vanishing);
     liveness
 }
 

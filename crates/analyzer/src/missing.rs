@@ -1,6 +1,6 @@
 //! Proof that the service did not keep a lock that it had granted.
 
-use locktest_history::{Backend, Detail, Event, Phase, Plan};
+use locktest_history::{Answer, Backend, Detail, Event, Phase, Plan, Recipe, RoundPurpose, Vote};
 
 use crate::operation::{Attempt, Operation, Promise};
 
@@ -19,9 +19,9 @@ pub(crate) struct Missing<'a, 'h> {
     pub(crate) known_ns: u64,
     /// Until when the replies that had arrived by then promised that the lease lives.
     pub(crate) promised_until_ns: u64,
-    /// When an earlier read had shown that the entry was the owner's. If one had, the grant was good
-    /// and the service took the lock away; if none had, the grant itself was stale.
-    pub(crate) seen_ns: Option<u64>,
+    /// When it had been shown that the entry was the owner's. If it had, the grant was good and the
+    /// service took the lock away; if it had not, the grant itself was stale.
+    pub(crate) kept_ns: Option<u64>,
 }
 
 /// The first proof that the service did not keep the lock that it granted.
@@ -49,16 +49,31 @@ pub(crate) fn missing_entry<'a, 'h>(
         let (known_ns, at_revision) = absent(validate)?;
         let proven = match at_revision {
             Some(_) => at_revision == granted_at,
-            None => kept(known_ns) && !released(known_ns),
+            None => {
+                kept(known_ns)
+                    && !released(known_ns)
+                    && is_the_services_word(attempt, validate, RoundPurpose::Read, plan)
+            }
         };
         proven.then_some((validate, known_ns))
     });
     let refused = || refused_release(attempt, plan).filter(|(_, known_ns)| kept(*known_ns));
     let (shown_by, known_ns) = read.or_else(refused)?;
     let seen = attempt.validations.iter().filter_map(found);
-    let seen_ns = seen.filter(|seen_ns| *seen_ns <= shown_by.invoke_ns()).max();
+    let seen = seen.chain(grant_is_the_entry(plan.backend).then_some(granted.time_ns));
+    let kept_ns = seen.filter(|seen_ns| *seen_ns <= shown_by.invoke_ns()).max();
     let promised_until_ns = promised_until_ns(promises, known_ns).unwrap_or(granted.time_ns);
-    Some(Missing { shown_by, known_ns, promised_until_ns, seen_ns })
+    Some(Missing { shown_by, known_ns, promised_until_ns, kept_ns })
+}
+
+/// Whether the grant shows by itself that the entry was there: the reply is to the very request that
+/// made it (Redis), or comes out of the memory that holds it (the sim). Elsewhere the reply and the
+/// entry are two things, and a grant can be stale.
+pub(crate) fn grant_is_the_entry(backend: Backend) -> bool {
+    match backend {
+        Backend::Redis | Backend::Sim => true,
+        Backend::Etcd | Backend::Consul | Backend::Zookeeper => false,
+    }
 }
 
 /// When, and at which revision, a validate found that the entry is not ours.
@@ -85,7 +100,7 @@ fn found(validate: &Operation) -> Option<u64> {
 }
 
 /// The first release, if the store refused it, and when that was known. A later one says nothing:
-/// the first may have happened.
+/// the first may have happened, even if its outcome is unknown.
 fn refused_release<'a, 'h>(
     attempt: &'a Attempt<'h>,
     plan: &Plan,
@@ -93,9 +108,45 @@ fn refused_release<'a, 'h>(
     let means_not_ours = match plan.backend {
         // The committed answer to a release by one who is not the lock's owner.
         Backend::Consul | Backend::Sim => true,
+        // The leader finds that the lock's node is gone, in the order of the writes; even that
+        // error is committed before it is told.
+        Backend::Zookeeper => true,
+        // The script that deletes the key if it is ours ran, and it was not.
+        Backend::Redis => true,
         // Unlocking deletes a key, and succeeds whether or not there is one.
         Backend::Etcd => false,
     };
     let first = attempt.releases.first().filter(|_| means_not_ours)?;
-    Some((first, first.refused_ns()?))
+    let known_ns = first.refused_ns()?;
+    is_the_services_word(attempt, first, RoundPurpose::Release, plan).then_some((first, known_ns))
+}
+
+/// Whether a "not yours" is the word of the service as a whole.
+///
+/// It is where one server, or the leader of all, speaks for the service. Independent servers speak by
+/// majority: the owner had won one, so if a majority has no entry of its any more, at least one
+/// server dropped what it had promised to keep, and the lock is no longer held. An earlier round that
+/// was to give the lock up and that a server without an answer may have carried out since spoils
+/// it: an acquire that is tried again may use the same name for its entry.
+pub(crate) fn is_the_services_word(
+    attempt: &Attempt,
+    operation: &Operation,
+    purpose: RoundPurpose,
+    plan: &Plan,
+) -> bool {
+    if plan.recipe != Recipe::Redlock {
+        return true;
+    }
+    let during = operation.invoke_ns()..=operation.complete_ns().unwrap_or(0);
+    let by_majority = attempt.rounds.iter().any(|round| {
+        let noes = round.votes.iter().filter(|vote| vote.answer == Answer::No).count();
+        round.purpose == purpose && during.contains(&round.begin_ns) && noes * 2 > plan.nodes.len()
+    });
+    let may_be_given_up = attempt.rounds.iter().any(|round| {
+        let may_come_true = |vote: &Vote| matches!(vote.answer, Answer::Unknown(_));
+        round.purpose == RoundPurpose::Release
+            && round.begin_ns < operation.invoke_ns()
+            && round.votes.iter().any(may_come_true)
+    });
+    by_majority && !may_be_given_up
 }

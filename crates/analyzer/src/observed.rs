@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use locktest_history::{
     ClientExit, ClientId, Event, ExitCause, FaultBegun, FaultEnded, FaultSkipped, Function,
-    History, LeaderView, Milestone, NodeId, Outcome, Phase, Plan, Probe, Record,
+    History, LeaderView, Milestone, NodeId, Outcome, Phase, Plan, Probe, Record, Round,
+    RoundPurpose, Workload,
 };
 
 use crate::operation::{Attempt, ClientEnd, Malformed, Operation, Operations};
 use crate::time::seconds;
-use crate::verdict::Involved;
+use crate::verdict::{Involved, RoundShown, VoteShown};
 
 /// How far the clients of a run that goes on are known, beyond their recorded events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,14 +23,22 @@ pub struct Heard {
     pub cut_ns: Option<u64>,
 }
 
+/// The signal that cannot be caught.
+const SIGKILL: i32 = 9;
+
+/// So many rounds of an attempt are shown, the last of those that concern its hold.
+const ROUNDS_SHOWN: usize = 4;
+
 /// Everything that a history holds, by kind and in time order.
 #[derive(Debug)]
 pub(crate) struct Observed<'h> {
     pub(crate) plan: &'h Plan,
     /// In order of their acquires' invokes.
     pub(crate) attempts: Vec<Attempt<'h>>,
-    /// Completed accesses to the protected resource, in the order in which it served them.
+    /// See [`Operations::accesses`].
     pub(crate) accesses: Vec<Operation<'h>>,
+    /// Operations of registers, in order of their invokes.
+    pub(crate) registers: Vec<Operation<'h>>,
     /// In order of their begins.
     pub(crate) probes: Vec<&'h Probe>,
     pub(crate) leader_views: Vec<&'h LeaderView>,
@@ -42,13 +51,16 @@ pub(crate) struct Observed<'h> {
     pub(crate) time_up_ns: Option<u64>,
     /// When a violation had been found and the run was to end at the first.
     pub(crate) stopped_ns: Option<u64>,
-    /// The first client that died before its time. No fault reaches the clients, so something outside
-    /// the run did, such as somebody who removed its lab; what else it did to the cluster is unknown.
+    /// The first client that died before its time, unless its workload killed it. No fault reaches the
+    /// clients, so something outside the run did, such as somebody who removed its lab; what else it
+    /// did to the cluster is unknown.
     disturbed: Option<&'h ClientExit>,
     /// Whether the run or its history ends before its end.
     pub(crate) cut_short: bool,
     /// The last instant that the history knows of.
     pub(crate) end_ns: u64,
+    /// Before this instant the history lacks no event of any client.
+    pub(crate) whole_until_ns: u64,
     pub(crate) malformed: Malformed,
 }
 
@@ -64,6 +76,7 @@ impl<'h> Observed<'h> {
             plan: &history.run.plan,
             attempts: Vec::new(),
             accesses: Vec::new(),
+            registers: Vec::new(),
             probes: Vec::new(),
             leader_views: Vec::new(),
             faults_begun: Vec::new(),
@@ -75,10 +88,14 @@ impl<'h> Observed<'h> {
             disturbed: None,
             cut_short: false,
             end_ns: 0,
+            whole_until_ns: 0,
             malformed: Malformed::default(),
         };
         let mut events: Vec<&Event> = Vec::with_capacity(history.records.len());
-        let mut clients: HashMap<ClientId, ClientEnd> = HashMap::new();
+        let unknown = ClientEnd { time_ns: 0, exited: false };
+        let planned = (0u32..).take(observed.plan.client_seeds.len());
+        let mut clients: HashMap<ClientId, ClientEnd> =
+            planned.map(|client| (ClientId(client), unknown)).collect();
         let mut deaths: Vec<&ClientExit> = Vec::new();
         let (mut ended, mut interrupted_ns) = (false, None);
         let cut_ns = heard.cut_ns.unwrap_or(u64::MAX);
@@ -105,17 +122,16 @@ impl<'h> Observed<'h> {
                 },
                 Record::Event(event) => {
                     events.push(event);
-                    if is_stamped_by_the_resource(event) {
+                    if is_stamped_by_the_resource(event, observed.plan.workload) {
                         continue;
                     }
-                    let unknown = ClientEnd { time_ns: 0, exited: false };
                     let end = clients.entry(event.client).or_insert(unknown);
                     if !end.exited {
                         end.time_ns = end.time_ns.max(event.time_ns);
                     }
                 }
                 Record::ClientExit(exit) => {
-                    if exit.cause != ExitCause::Finished {
+                    if !is_orderly(exit, observed.plan.workload) {
                         deaths.push(exit);
                     }
                     let end = ClientEnd { time_ns: exit.time_ns, exited: true };
@@ -135,7 +151,6 @@ impl<'h> Observed<'h> {
             }
         }
         for (client, heard_ns) in &heard.clients {
-            let unknown = ClientEnd { time_ns: 0, exited: false };
             let end = clients.entry(*client).or_insert(unknown);
             if !end.exited {
                 end.time_ns = end.time_ns.max((*heard_ns).min(cut_ns));
@@ -149,12 +164,13 @@ impl<'h> Observed<'h> {
         observed.probes.sort_by_key(|probe| (probe.begin_ns, probe.node));
         observed.leader_views.sort_by_key(|view| view.time_ns);
         observed.faults_begun.sort_by_key(|fault| (fault.begin_ns, fault.id));
-        let client_end = |client| {
-            clients.get(&client).copied().unwrap_or(ClientEnd { time_ns: 0, exited: false })
-        };
+        let known_until = clients.values().filter(|end| !end.exited).map(|end| end.time_ns);
+        observed.whole_until_ns = known_until.chain([cut_ns]).min().unwrap_or(cut_ns);
+        let client_end = |client| clients.get(&client).copied().unwrap_or(unknown);
         let operations = Operations::pair(events, client_end, &mut observed.malformed);
         observed.attempts = operations.attempts;
         observed.accesses = operations.accesses;
+        observed.registers = operations.registers;
         observed
     }
 
@@ -176,21 +192,20 @@ impl<'h> Observed<'h> {
         Some(format!("client {} {end} at {when}, which no fault explains", exit.client))
     }
 
-    /// How many acquires of unknown outcome the end of the run cut off.
+    /// How many acquires of unknown outcome say nothing of the service: the end of the run cut them
+    /// off, or their clients chose to give up.
     pub(crate) fn unfinished_acquires(&self) -> u64 {
         let time_up_ns = self.time_up_ns.unwrap_or(u64::MAX);
         let unfinished = |attempt: &&Attempt| {
-            attempt.acquire.outcome() == Outcome::Info && attempt.asked_until_ns() >= time_up_ns
+            let acquire = &attempt.acquire;
+            acquire.outcome() == Outcome::Info
+                && (attempt.asked_until_ns() >= time_up_ns || acquire.is_cancelled())
         };
         self.attempts.iter().filter(unfinished).count() as u64
     }
 
     pub(crate) fn server_name(&self, server: Option<NodeId>) -> String {
         server.map_or_else(|| "the service".to_owned(), |node| self.plan.node_name(node))
-    }
-
-    pub(crate) fn node_names(&self, nodes: &[NodeId]) -> Vec<String> {
-        nodes.iter().map(|node| self.plan.node_name(*node)).collect()
     }
 
     /// An operation as the verdict shows it.
@@ -208,13 +223,51 @@ impl<'h> Observed<'h> {
             token: None,
             contract_end_ns: None,
             belief_end_ns: None,
+            rounds: Vec::new(),
+        }
+    }
+
+    /// What independent servers said to an attempt, as far as it bears on its hold: the round that
+    /// won it, and those after.
+    pub(crate) fn rounds(&self, attempt: &Attempt) -> Vec<RoundShown> {
+        let rounds = &attempt.rounds;
+        let won = rounds.iter().rposition(|round| round.purpose == RoundPurpose::Acquire);
+        let Some(won) = won else { return Vec::new() };
+        let later = &rounds[won + 1..];
+        let later = &later[later.len().saturating_sub(ROUNDS_SHOWN - 1)..];
+        rounds[won..=won].iter().chain(later).map(|round| self.round(round)).collect()
+    }
+
+    fn round(&self, round: &Round) -> RoundShown {
+        let votes = round.votes.iter().map(|vote| VoteShown {
+            server: self.plan.node_name(vote.server),
+            answer: vote.answer.clone(),
+            elapsed_ns: vote.elapsed_ns,
+        });
+        RoundShown {
+            purpose: round.purpose,
+            begin_ns: round.begin_ns,
+            elapsed_ns: round.elapsed_ns,
+            validity_left_ns: round.validity_left_ns,
+            votes: votes.collect(),
         }
     }
 }
 
 /// Whether the owner of the protected resource stamped it, ahead of what the client does.
-fn is_stamped_by_the_resource(event: &Event) -> bool {
-    matches!(event.function, Function::Read | Function::Write) && event.phase != Phase::Invoke
+pub(crate) fn is_stamped_by_the_resource(event: &Event, workload: Workload) -> bool {
+    matches!(event.function, Function::Read | Function::Write)
+        && event.phase != Phase::Invoke
+        && !workload.keeps_values_in_store()
+}
+
+/// Whether a client ended as it was meant to: when it was told, or by the workload that kills.
+fn is_orderly(exit: &ClientExit, workload: Workload) -> bool {
+    match exit.cause {
+        ExitCause::Finished => true,
+        ExitCause::Killed(SIGKILL) => workload == Workload::Crash,
+        ExitCause::Killed(_) | ExitCause::Failed(_) => false,
+    }
 }
 
 fn end_of(record: &Record) -> u64 {

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use locktest_history::{ClientId, Detail, Event, Function, KeyId, Outcome, Phase, Plan, Token};
+use locktest_history::{
+    ClientId, Detail, Event, Function, KeyId, Outcome, Phase, Plan, Recipe, Round, Token,
+};
 
-use crate::time::lease_end_ns;
+use crate::time::fast_clock_end_ns;
 
 /// One operation: its invoke, and its completion if that was recorded.
 #[derive(Clone, Copy, Debug)]
@@ -57,17 +59,41 @@ impl<'h> Operation<'h> {
         )
     }
 
+    /// Whether its client chose to give it up.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        matches!(self.completion, Some(Event { phase: Phase::Info, detail: Detail::Cancelled, .. }))
+    }
+
     pub(crate) fn owner(&self) -> Owner {
         (self.invoke.client, self.invoke.attempt)
     }
 
     fn promise(&self, plan: &Plan) -> Option<Promise> {
-        Promise::of(self.completion?, plan.clock_drift_ppm)
+        Promise::of(self.completion?, Contract::of(plan))
     }
 }
 
 /// The owner of a lock: a client's attempt.
 pub(crate) type Owner = (ClientId, u64);
+
+/// What a run's service promises with a lease.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contract {
+    recipe: Recipe,
+    drift_ppm: u32,
+}
+
+impl Contract {
+    pub(crate) fn of(plan: &Plan) -> Contract {
+        Contract { recipe: plan.recipe, drift_ppm: plan.clock_drift_ppm }
+    }
+
+    /// The earliest instant at which the service may drop a lease. The one place that knows.
+    fn end_ns(self, lease_start_ns: u64, lease_ttl_ms: u64) -> u64 {
+        let promised_ns = self.recipe.promised_ns(lease_ttl_ms);
+        fast_clock_end_ns(lease_start_ns, promised_ns, self.drift_ppm)
+    }
+}
 
 /// What an ok reply promises: the lease lives from `begin_ns` until before `end_ns`.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +108,7 @@ pub(crate) struct Promise {
 impl Promise {
     /// What the completion of an acquire or a renew promises; `None` if it is not ok, carries no
     /// promise, or one that starts after its own reply.
-    pub(crate) fn of(completion: &Event, drift_ppm: u32) -> Option<Promise> {
+    pub(crate) fn of(completion: &Event, contract: Contract) -> Option<Promise> {
         let known_ns = completion.time_ns;
         match completion {
             Event {
@@ -91,7 +117,7 @@ impl Promise {
                 ..
             } if *lease_start_ns <= known_ns => Some(Promise {
                 begin_ns: *lease_start_ns,
-                end_ns: lease_end_ns(*lease_start_ns, *lease_ttl_ms, drift_ppm),
+                end_ns: contract.end_ns(*lease_start_ns, *lease_ttl_ms),
                 ttl_ms: *lease_ttl_ms,
                 known_ns,
             }),
@@ -118,6 +144,8 @@ pub(crate) struct Attempt<'h> {
     pub(crate) renewals: Vec<Operation<'h>>,
     pub(crate) validations: Vec<Operation<'h>>,
     pub(crate) releases: Vec<Operation<'h>>,
+    /// What independent servers said, in order of their ends.
+    pub(crate) rounds: Vec<&'h Round>,
     /// When the client first noticed that it no longer holds.
     pub(crate) lost_ns: Option<u64>,
     pub(crate) client_end: ClientEnd,
@@ -200,8 +228,11 @@ impl Malformed {
 pub(crate) struct Operations<'h> {
     /// In order of their acquires' invokes.
     pub(crate) attempts: Vec<Attempt<'h>>,
-    /// Completed accesses to the protected resource, in the order in which it served them.
+    /// Accesses to the protected resource: the completed ones in order of their completions, which
+    /// is that in which a resource served them that stamps them itself; then the others.
     pub(crate) accesses: Vec<Operation<'h>>,
+    /// Operations of registers, in order of their invokes.
+    pub(crate) registers: Vec<Operation<'h>>,
 }
 
 impl<'h> Operations<'h> {
@@ -217,12 +248,16 @@ impl<'h> Operations<'h> {
         let mut index_of: HashMap<(ClientId, u64), usize> = HashMap::with_capacity(events.len());
         let mut served = Vec::new();
         for event in events {
-            if event.function == Function::Lost {
-                match event.phase {
-                    Phase::Ok => paired.push(Operation { invoke: event, completion: Some(event) }),
-                    _ => malformed.event(event, "is no single ok event"),
+            match (event.function, event.phase) {
+                (Function::Lost, Phase::Ok) | (Function::Round, Phase::Ok | Phase::Fail) => {
+                    paired.push(Operation { invoke: event, completion: Some(event) });
+                    continue;
                 }
-                continue;
+                (Function::Lost | Function::Round, _) => {
+                    malformed.event(event, "is no single event of an outcome");
+                    continue;
+                }
+                _ => {}
             }
             match (event.phase, index_of.entry((event.client, event.op))) {
                 (Phase::Invoke, Entry::Vacant(slot)) => {
@@ -247,9 +282,25 @@ impl<'h> Operations<'h> {
                 }
             }
         }
-        let accesses = served.into_iter().map(|index| paired[index]).collect();
-        Operations { attempts: group(paired, client_end, malformed), accesses }
+        let is_access = |operation: &Operation| {
+            matches!(operation.invoke.function, Function::Read | Function::Write)
+                && !is_of_a_register(operation.invoke)
+        };
+        let completed = served.into_iter().map(|index| paired[index]);
+        let pending = paired.iter().filter(|operation| operation.completion.is_none()).copied();
+        let accesses = completed.chain(pending).filter(is_access).collect();
+        let registers = paired.iter().filter(|operation| is_of_a_register(operation.invoke));
+        let registers = registers.copied().collect();
+        Operations { attempts: group(paired, client_end, malformed), accesses, registers }
     }
+}
+
+fn is_of_a_register(invoke: &Event) -> bool {
+    invoke.function == Function::Cas
+        || matches!(
+            (invoke.function, &invoke.detail),
+            (Function::Read | Function::Write, Detail::Register { .. })
+        )
 }
 
 fn same_operation(invoke: &Event, completion: &Event) -> bool {
@@ -281,6 +332,7 @@ fn group<'h>(
                     renewals: Vec::new(),
                     validations: Vec::new(),
                     releases: Vec::new(),
+                    rounds: Vec::new(),
                     lost_ns: None,
                     client_end: client_end(event.client),
                 });
@@ -288,8 +340,14 @@ fn group<'h>(
             (Function::Acquire | Function::TryAcquire, Entry::Occupied(_)) => {
                 malformed.event(event, "is its attempt's second acquire");
             }
-            // What the resource saw counts whoever did it.
-            (Function::Read | Function::Write, _) => {}
+            // What the resource or a register saw counts whoever did it.
+            (Function::Read | Function::Write | Function::Cas, _) => {}
+            // They only explain.
+            (Function::Round, slot) => {
+                if let (Entry::Occupied(slot), Detail::Round(round)) = (slot, &event.detail) {
+                    attempts[*slot.get()].rounds.push(round);
+                }
+            }
             (_, Entry::Vacant(_)) => malformed.event(event, "belongs to no acquire"),
             (function, Entry::Occupied(slot)) => {
                 let attempt = &mut attempts[*slot.get()];
@@ -301,7 +359,8 @@ fn group<'h>(
                     Function::Renew => attempt.renewals.push(operation),
                     Function::Validate => attempt.validations.push(operation),
                     Function::Release => attempt.releases.push(operation),
-                    _ => attempt.lost_ns = attempt.lost_ns.or(Some(event.time_ns)),
+                    Function::Lost => attempt.lost_ns = attempt.lost_ns.or(Some(event.time_ns)),
+                    _ => {}
                 }
             }
         }

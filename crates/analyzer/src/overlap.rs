@@ -144,21 +144,63 @@ fn token_of(tenure: &Tenure) -> String {
     tenure.hold.token.map(|token| format!(" (token {token})")).unwrap_or_default()
 }
 
-/// How many grants waited while another owner held.
-pub(crate) fn contended(by_key: &ByKey) -> u64 {
-    by_key.values().map(|tenures| contended_on_key(tenures)).sum()
+/// How often owners met.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Contention {
+    /// Grants that waited while another owner held.
+    pub(crate) waited: u64,
+    /// The same for attempts that do not wait, granted or denied: another held during one.
+    pub(crate) met: u64,
 }
 
-fn contended_on_key(tenures: &[&Tenure]) -> u64 {
-    let mut contended = 0;
-    // The latest belief end among the holds granted before `tenures[begun]`.
-    let (mut held_until_ns, mut begun) = (0, 0);
-    for tenure in tenures {
-        while tenures[begun].hold.ok_ns < tenure.hold.ok_ns {
-            held_until_ns = held_until_ns.max(tenures[begun].hold.belief_end_ns);
-            begun += 1;
-        }
-        contended += u64::from(held_until_ns > tenure.hold.invoke_ns);
+impl Contention {
+    /// How many attempts met a holder: each of them put mutual exclusion to the test.
+    pub(crate) fn total(self) -> u64 {
+        self.waited + self.met
     }
-    contended
+}
+
+pub(crate) fn contention(observed: &Observed, by_key: &ByKey) -> Contention {
+    let mut contention = Contention::default();
+    let mut held: BTreeMap<KeyId, HeldUntil> = BTreeMap::new();
+    for (key, tenures) in by_key {
+        let held = held.entry(*key).or_insert_with(|| HeldUntil::new(tenures));
+        for tenure in tenures {
+            let hold = &tenure.hold;
+            if held.during(hold.invoke_ns, hold.ok_ns) {
+                let waits = tenure.attempt.waits();
+                *(if waits { &mut contention.waited } else { &mut contention.met }) += 1;
+            }
+        }
+    }
+    let tries = observed.attempts.iter().filter(|attempt| !attempt.waits());
+    for attempt in tries {
+        let (Some(denied_ns), Some(held)) =
+            (attempt.acquire.refused_ns(), held.get(&attempt.key()))
+        else {
+            continue;
+        };
+        contention.met += u64::from(held.during(attempt.acquire.invoke_ns(), denied_ns));
+    }
+    contention
+}
+
+/// When a key was held: each grant with the latest belief end among it and those before.
+struct HeldUntil(Vec<(u64, u64)>);
+
+impl HeldUntil {
+    fn new(tenures: &[&Tenure]) -> HeldUntil {
+        let mut until_ns = 0;
+        let held = tenures.iter().map(|tenure| {
+            until_ns = tenure.hold.belief_end_ns.max(until_ns);
+            (tenure.hold.ok_ns, until_ns)
+        });
+        HeldUntil(held.collect())
+    }
+
+    /// Whether somebody who was granted the key before `end_ns` held it after `begin_ns`.
+    fn during(&self, begin_ns: u64, end_ns: u64) -> bool {
+        let granted = self.0.partition_point(|(ok_ns, _)| *ok_ns < end_ns);
+        granted > 0 && self.0[granted - 1].1 > begin_ns
+    }
 }

@@ -63,7 +63,7 @@ fn possession(
 /// From when on an acquire may have held, at first perhaps without its owner's knowledge.
 ///
 /// A reply can get lost, or be held up, when the cluster is unsettled and while the owner's server
-/// is cut off; the owner then goes on waiting, and renewing. Otherwise a connection delivers a reply
+/// or the owner itself is cut off; the owner then goes on waiting, and renewing. Otherwise a connection delivers a reply
 /// or breaks: an ok tells of its grant at once, and whoever heard nothing until he gave up, or until
 /// the trouble began, can have been granted at most one operation timeout before.
 fn may_begin_ns(
@@ -73,8 +73,8 @@ fn may_begin_ns(
     attempt: &Attempt,
 ) -> u64 {
     let (invoke_ns, until_ns) = (attempt.acquire.invoke_ns(), attempt.asked_until_ns());
-    let cut_off = attempt.acquire.invoke.server.and_then(|server| servers.uncounted_of(server));
-    let trouble = cut_off.into_iter().chain([unsettled]);
+    let out_of_reach = servers.out_of_reach(attempt.acquire.invoke);
+    let trouble = [&*out_of_reach, unsettled].into_iter();
     let trouble_ns = trouble.filter_map(|spans| spans.first_inside(invoke_ns, until_ns)).min();
     let silent_ns = match (trouble_ns, attempt.acquire.ok_ns()) {
         (None, Some(ok_ns)) => return ok_ns,

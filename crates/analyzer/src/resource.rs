@@ -1,4 +1,4 @@
-//! The protected resource: updates that another owner's write destroyed.
+//! The protected resource that the control node serves: updates that another owner's write destroyed.
 
 use std::collections::HashMap;
 
@@ -16,12 +16,24 @@ use crate::verdict::{Involved, ViolationClass};
 pub(crate) struct ResourceSeen {
     /// Accesses that the fenced resource refused.
     pub(crate) rejections: u64,
+    /// Writes that the store took because the lock's entry was their writer's.
+    pub(crate) guarded: u64,
     /// Lost updates although the writer presented a token to the fenced resource.
     pub(crate) lost_behind_fence: u64,
     /// Other lost updates between owners whose recorded stays inside overlap.
     pub(crate) lost_to_overlap: u64,
     /// Other lost updates, which the recorded stays do not explain.
     pub(crate) lost_unexplained: u64,
+}
+
+impl ResourceSeen {
+    pub(crate) fn add(&mut self, cause: &Cause) {
+        match cause {
+            Cause::BehindFence => self.lost_behind_fence += 1,
+            Cause::Overlap(_) => self.lost_to_overlap += 1,
+            Cause::Unexplained => self.lost_unexplained += 1,
+        }
+    }
 }
 
 /// The completed writes of one copy under one key, and where each reader of it stood.
@@ -33,8 +45,8 @@ struct Copy<'h> {
 }
 
 /// Why a lost update could happen.
-enum Cause {
-    /// Tokens should have prevented it.
+pub(crate) enum Cause {
+    /// Tokens, or a check of the lock's entry, should have prevented it.
     BehindFence,
     /// The stays of the two owners overlap; with the extra sentence.
     Overlap(String),
@@ -92,11 +104,7 @@ pub(crate) fn lost_updates(
             let overlap = other.and_then(|other| overlap(writer?, access, loser?, &other));
             overlap.map_or(Cause::Unexplained, Cause::Overlap)
         };
-        match cause {
-            Cause::BehindFence => seen.lost_behind_fence += 1,
-            Cause::Overlap(_) => seen.lost_to_overlap += 1,
-            Cause::Unexplained => seen.lost_unexplained += 1,
-        }
+        seen.add(&cause);
         let time_ns = access.complete_ns().unwrap_or(access.invoke_ns());
         let (class, key) = (ViolationClass::LostUpdate, access.invoke.key);
         findings.add(class, time_ns, key, access.owner(), || Finding {
@@ -177,8 +185,15 @@ fn describe(
     )
 }
 
-fn involved_access(observed: &Observed, access: &Operation, tenure: Option<&Tenure>) -> Involved {
-    let token = completed(access).and_then(|(_, token, _)| token);
+pub(crate) fn involved_access(
+    observed: &Observed,
+    access: &Operation,
+    tenure: Option<&Tenure>,
+) -> Involved {
+    let token = match access.invoke.detail {
+        Detail::Access { token, .. } => token,
+        _ => None,
+    };
     Involved {
         token: token.map(|token| token.to_string()),
         contract_end_ns: tenure.map(|tenure| tenure.hold.contract_end_ns),

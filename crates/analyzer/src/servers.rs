@@ -1,8 +1,12 @@
-//! The servers: which of them answered writes, and which count towards a healthy majority.
+//! The servers: which of them answered writes, which count towards a healthy majority, and which
+//! clients are cut off from one.
 
-use locktest_history::NodeId;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::faults::Faults;
+use locktest_history::{ClientId, Event, NodeId};
+
+use crate::faults::{Fault, Faults};
 use crate::observed::Observed;
 use crate::time::Spans;
 
@@ -13,6 +17,8 @@ pub(crate) struct Servers {
     answered: Vec<Vec<(u64, u64)>>,
     /// Per server when it does not count.
     uncounted: Vec<Spans>,
+    /// Per client that a fault cut off from a majority of the servers: when.
+    cut_off: BTreeMap<ClientId, Spans>,
     /// When the store as a whole begins (`true`) and ceases to answer writes, in time order.
     pub(crate) store_answers: Vec<(u64, bool)>,
 }
@@ -37,8 +43,16 @@ impl Servers {
                 turns.push((probe.begin_ns, index, false));
             }
         }
-        let mut servers =
-            Servers { answered, uncounted: Vec::new(), store_answers: store_answers(turns, count) };
+        // Of servers that know nothing of each other it takes a majority to grant a lock; any other
+        // has asked the rest before it answers.
+        let independent = observed.plan.recipe.has_independent_servers();
+        let needed = if independent { count / 2 + 1 } else { 1 };
+        let mut servers = Servers {
+            answered,
+            uncounted: Vec::new(),
+            cut_off: BTreeMap::new(),
+            store_answers: store_answers(turns, count, needed),
+        };
         let mut uncounted: Vec<Vec<(u64, u64)>> = (0..count)
             .map(|index| {
                 let first_answer = servers.answered[index].first().map(|(_, end_ns)| *end_ns);
@@ -49,10 +63,10 @@ impl Servers {
         for fault in faults.iter() {
             let majority = fault.majority_side(count);
             for side in &fault.begun.sides {
-                if majority == Some(side.as_slice()) {
+                if majority == Some(side) {
                     continue;
                 }
-                for node in side {
+                for node in &side.servers {
                     let Some(uncounted) = uncounted.get_mut(usize::from(node.0)) else { continue };
                     let back =
                         fault.ended.and_then(|_| servers.answered_after(*node, fault.end_ns));
@@ -61,6 +75,18 @@ impl Servers {
             }
         }
         servers.uncounted = uncounted.into_iter().map(Spans::union).collect();
+        let clients: BTreeSet<ClientId> =
+            observed.attempts.iter().map(|attempt| attempt.client()).collect();
+        for client in clients {
+            let cuts = faults.iter().filter(|fault| fault.cuts_off(client, count));
+            let until_ns =
+                |fault: &Fault| fault.ended.map_or(u64::MAX, |_| fault.recovery(&servers).1);
+            let spans: Vec<(u64, u64)> =
+                cuts.map(|fault| (fault.begun.begin_ns, until_ns(fault))).collect();
+            if !spans.is_empty() {
+                servers.cut_off.insert(client, Spans::union(spans));
+            }
+        }
         servers
     }
 
@@ -74,9 +100,17 @@ impl Servers {
         self.uncounted.iter()
     }
 
-    /// When this server does not count; `None` if the plan does not have it.
-    pub(crate) fn uncounted_of(&self, node: NodeId) -> Option<&Spans> {
-        self.uncounted.get(usize::from(node.0))
+    /// When whoever sends this request has no healthy majority behind the server that it asks, or
+    /// cannot reach a majority of those that it asks all at once.
+    pub(crate) fn out_of_reach(&self, invoke: &Event) -> Cow<'_, Spans> {
+        let server = invoke.server.and_then(|node| self.uncounted.get(usize::from(node.0)));
+        match (server, self.cut_off.get(&invoke.client)) {
+            (Some(server), Some(client)) => {
+                Cow::Owned(Spans::union(server.iter().chain(client.iter()).collect()))
+            }
+            (Some(spans), None) | (None, Some(spans)) => Cow::Borrowed(spans),
+            (None, None) => Cow::Owned(Spans::default()),
+        }
     }
 
     /// When the server had answered a write that began at or after `time_ns`.
@@ -87,9 +121,13 @@ impl Servers {
     }
 }
 
-/// When the store answers through at least one server. A server answers from the end of a write that
+/// When the store answers through at least `needed` servers. A server answers from the end of a write that
 /// it answered to the begin of one that it did not.
-fn store_answers(mut turns: Vec<(u64, usize, bool)>, count: usize) -> Vec<(u64, bool)> {
+fn store_answers(
+    mut turns: Vec<(u64, usize, bool)>,
+    count: usize,
+    needed: usize,
+) -> Vec<(u64, bool)> {
     turns.sort_unstable();
     let mut answers = vec![false; count];
     let mut answering = 0;
@@ -101,7 +139,7 @@ fn store_answers(mut turns: Vec<(u64, usize, bool)>, count: usize) -> Vec<(u64, 
         answers[index] = now;
         let before = answering;
         answering = if now { answering + 1 } else { answering - 1 };
-        if (before == 0) != (answering == 0) {
+        if (before < needed) != (answering < needed) {
             store.push((time_ns, now));
         }
     }

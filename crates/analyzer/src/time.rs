@@ -15,13 +15,12 @@ pub(crate) fn seconds(ns: u64) -> String {
     format!("{:.3} s", ns as f64 / 1e9)
 }
 
-/// When a lease of `ttl_ms` ends by a clock that runs fast by `drift_ppm`: the earliest instant at
-/// which the service may drop it.
-pub(crate) fn lease_end_ns(start_ns: u64, ttl_ms: u64, drift_ppm: u32) -> u64 {
+/// When `length_ns` have passed by a clock that runs fast by `drift_ppm`.
+pub(crate) fn fast_clock_end_ns(start_ns: u64, length_ns: u64, drift_ppm: u32) -> u64 {
     const MILLION: u128 = 1_000_000;
     let kept_ppm = MILLION.saturating_sub(u128::from(drift_ppm));
-    let ttl_ns = u128::from(ttl_ms) * MILLION * kept_ppm / MILLION;
-    start_ns.saturating_add(u64::try_from(ttl_ns).unwrap_or(u64::MAX))
+    let kept_ns = u128::from(length_ns) * kept_ppm / MILLION;
+    start_ns.saturating_add(u64::try_from(kept_ns).unwrap_or(u64::MAX))
 }
 
 /// A union of half-open intervals: sorted, disjoint, none empty.
@@ -113,9 +112,9 @@ mod tests {
 
     #[test]
     fn a_drifting_clock_shortens_the_promise_and_nothing_overflows() {
-        assert_eq!(lease_end_ns(5, 2000, 0), 2_000_000_005);
-        assert_eq!(lease_end_ns(0, 2000, 1000), 1_998_000_000);
-        assert_eq!(lease_end_ns(7, 2000, u32::MAX), 7);
-        assert_eq!(lease_end_ns(u64::MAX, u64::MAX, 0), u64::MAX);
+        assert_eq!(fast_clock_end_ns(5, 2_000_000_000, 0), 2_000_000_005);
+        assert_eq!(fast_clock_end_ns(0, 2_000_000_000, 1000), 1_998_000_000);
+        assert_eq!(fast_clock_end_ns(7, 2_000_000_000, u32::MAX), 7);
+        assert_eq!(fast_clock_end_ns(u64::MAX, u64::MAX, 0), u64::MAX);
     }
 }

@@ -1,13 +1,19 @@
 //! The verdict: what verdict.json holds and what every report renders.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod violation;
+mod warning;
 
-use locktest_history::{Backend, FaultKind, PartitionShape};
+use std::collections::BTreeMap;
+
+use locktest_history::{Backend, FaultKind, PartitionShape, ReadMode, Recipe, Workload};
 use serde::{Deserialize, Serialize};
 
+pub use violation::{Involved, RoundShown, Violation, ViolationClass, VoteShown};
+pub use warning::Warning;
+pub(crate) use warning::is_small_share;
+
 /// The version of verdict.json.
-pub const VERDICT_SCHEMA_VERSION: u32 = 1;
+pub const VERDICT_SCHEMA_VERSION: u32 = 2;
 
 /// Everything that the analyzer decided about one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,8 +26,12 @@ pub struct Verdict {
     pub summary: String,
     /// The store.
     pub backend: Backend,
-    /// The lock recipe.
-    pub recipe: String,
+    /// How the store was used as a lock.
+    pub recipe: Recipe,
+    /// What the clients did.
+    pub workload: Workload,
+    /// How plain values were read.
+    pub read_mode: ReadMode,
     /// The server's version.
     pub version: String,
     /// The seed of every random choice.
@@ -119,8 +129,11 @@ pub struct Counts {
     pub acquires_denied: u64,
     /// Acquires of unknown outcome.
     pub acquires_unknown: u64,
-    /// Ok acquires that waited while another owner held.
+    /// Attempts that met another owner who held: ok acquires that waited for one, and attempts that
+    /// do not wait, ok or denied, during which one held.
     pub contended: u64,
+    /// Of the acquires of unknown outcome, those whose clients chose to give up.
+    pub acquires_cancelled: u64,
     /// Denied attempts that did not wait, and that no holder explains.
     pub spurious_denials: u64,
     /// Releases acknowledged.
@@ -133,117 +146,25 @@ pub struct Counts {
     pub probes_ok: u64,
     /// Health probes that failed.
     pub probes_failed: u64,
+    /// Operations of registers, if the workload has any.
+    pub registers: Option<RegisterCounts>,
 }
 
-/// A doubt about the experiment, with its remedy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum Warning {
-    /// A fault shows no effect.
-    FaultDidNotBite {
-        /// Which.
-        fault: u32,
-    },
-    /// A fault could not be shown to be gone.
-    FaultNotUndone {
-        /// Which.
-        fault: u32,
-    },
-    /// Faults were asked for and none came to be.
-    NoFault,
-    /// So few acquires had to wait that safety was hardly tested.
-    LittleContention {
-        /// Contended acquires.
-        contended: u64,
-        /// Ok acquires.
-        acquires_ok: u64,
-    },
-    /// So many outcomes are unknown that a violation could hide among them.
-    ManyUnknown {
-        /// Acquires of unknown outcome, without those that the end of the run cut off.
-        unknown: u64,
-        /// All acquires but those.
-        acquires: u64,
-    },
-    /// The safety of the service's own users rests on fencing.
-    NeedsFencing {
-        /// Lease overruns.
-        overruns: u64,
-    },
-    /// Something outside the run disturbed it: a client died, and no fault explains it.
-    Disturbed {
-        /// Who, how and when.
-        what: String,
-    },
-    /// The history ends before the run did.
-    Interrupted,
-    /// Part of the history could not be read.
-    Damaged {
-        /// Which part, and why.
-        what: String,
-    },
-    /// Records contradict the rules of a history and were left out.
-    Malformed {
-        /// How many.
-        records: u64,
-        /// The first of them, in words.
-        first: String,
-    },
-}
-
-/// Whether less than a tenth of the acquires were contended.
-pub(crate) fn is_small_share(contended: u64, acquires_ok: u64) -> bool {
-    contended.saturating_mul(10) < acquires_ok
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Warning::FaultDidNotBite { fault } => {
-                write!(f, "fault {fault} shows no effect; do not count it")
-            }
-            Warning::FaultNotUndone { fault } => {
-                write!(f, "fault {fault} could not be shown to be gone; run `locktest heal`")
-            }
-            Warning::NoFault => write!(
-                f,
-                "no fault was applied; give the run a longer --time-limit or a shorter --nemesis-interval"
-            ),
-            Warning::LittleContention { contended, acquires_ok }
-                if is_small_share(*contended, *acquires_ok) =>
-            {
-                write!(
-                    f,
-                    "only {contended} of {acquires_ok} acquires had to wait; use more --clients or fewer --keys"
-                )
-            }
-            Warning::LittleContention { contended, .. } => write!(
-                f,
-                "only {contended} {} had to wait for another holder; give the run more time or more --clients",
-                if *contended == 1 { "acquire" } else { "acquires" }
-            ),
-            Warning::ManyUnknown { unknown, acquires } => write!(
-                f,
-                "{unknown} of {acquires} acquires have an unknown outcome; a longer --time-limit gives more that are known"
-            ),
-            Warning::NeedsFencing { overruns } => write!(
-                f,
-                "{overruns} holds outlived their lease; pass the fencing token to whatever the lock protects"
-            ),
-            Warning::Disturbed { what } => write!(
-                f,
-                "{what}: something outside the run disturbed it, and deadlock-freedom and fault tolerance are not decided from then on; run it again and leave its lab and its processes alone"
-            ),
-            Warning::Interrupted => {
-                write!(f, "the run was cut short; the verdict covers its first part")
-            }
-            Warning::Damaged { what } => write!(f, "part of the history could not be read: {what}"),
-            Warning::Malformed { records, first } => write!(
-                f,
-                "{records} records contradict the rest and were left out, the first: {first}"
-            ),
-        }
-    }
+/// How much was asked of registers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterCounts {
+    /// Reads answered.
+    pub reads_ok: u64,
+    /// Writes acknowledged.
+    pub writes_ok: u64,
+    /// Compare-and-sets that found what they expected.
+    pub cas_ok: u64,
+    /// Compare-and-sets that found another value.
+    pub cas_refused: u64,
+    /// Operations that surely did not happen, and tell nothing.
+    pub failed: u64,
+    /// Operations of unknown outcome.
+    pub unknown: u64,
 }
 
 /// One fault, as reports show it.
@@ -255,9 +176,9 @@ pub struct FaultSummary {
     pub kind: FaultKind,
     /// The shape of a partition.
     pub shape: PartitionShape,
-    /// The names of the servers on the smaller side.
+    /// The names of the servers on the smaller side, and of its clients if they are split, too.
     pub targets: Vec<String>,
-    /// The sides in words, such as `n1 n2 | n3 n4 n5`.
+    /// The sides in words, such as `n1 n2 | n3 n4 n5` or `n1 c1 | n2 n3 c2 c3`.
     pub description: String,
     /// Before the first command was sent.
     pub begin_ns: u64,
@@ -275,7 +196,8 @@ pub struct FaultSummary {
     pub undo_proof: Vec<String>,
     /// From its end to the first write answered by every server; `None` if that never came.
     pub servers_recovered_ms: Option<f64>,
-    /// From its end to the next grant; `None` if that never came.
+    /// From its end to the next grant, or to the next write of a register; `None` if that never
+    /// came.
     pub next_grant_ms: Option<f64>,
 }
 
@@ -306,15 +228,23 @@ pub struct LeaderChange {
 /// How long the operations took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// Ok acquires, waiting included.
+    /// Ok acquires that may wait, waiting included.
     pub acquire: Phases,
+    /// Ok acquires that do not wait; `None` if there were none of the kind, as below.
+    pub try_acquire: Option<Phases>,
+    /// Ok reads of values in the store.
+    pub read: Option<Phases>,
+    /// Ok writes of values in the store.
+    pub write: Option<Phases>,
+    /// Compare-and-sets that were answered, with yes or no.
+    pub cas: Option<Phases>,
     /// The same, each from the instant at which its client meant to begin it; `None` if no client
     /// said when. An operation that a client could not even begin is missing from the measure of
     /// those that it did begin (Tene's coordinated omission); here it counts.
     pub acquire_intended: Option<Phases>,
-    /// Ok acquires by the fault that they met, for every fault that was applied.
+    /// Ok acquires of both kinds by the fault that they met, for every fault that was applied.
     pub acquire_by_fault: Vec<FaultLatency>,
-    /// Ok acquires by client, for every client that asked.
+    /// Ok acquires of both kinds by client, for every client that asked.
     pub acquire_by_client: Vec<ClientLatency>,
     /// Ok releases.
     pub release: Phases,
@@ -378,92 +308,4 @@ pub struct Percentiles {
     pub p999_ms: Option<f64>,
     /// The percentiles above that rest on fewer than ten samples beyond them.
     pub low_n: Vec<String>,
-}
-
-/// The class of a violation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ViolationClass {
-    /// The contract holds of two owners overlap.
-    DoubleGrant,
-    /// The service said ok for a lock that it no longer had.
-    StaleGrant,
-    /// The service dropped a lease before its contract end.
-    EarlyExpiry,
-    /// A later grant has a token that is not larger.
-    TokenNotMonotone,
-    /// Belief holds overlap, contract holds do not.
-    LeaseOverrun,
-    /// The protected resource was written by two owners at once.
-    LostUpdate,
-    /// A key was granted to nobody who asked, while the store answered.
-    Deadlock,
-    /// The store did not answer, while a healthy majority was connected.
-    Unavailable,
-}
-
-impl ViolationClass {
-    /// The kebab-case name of verdict.json.
-    pub fn name(self) -> &'static str {
-        match self {
-            ViolationClass::DoubleGrant => "double-grant",
-            ViolationClass::StaleGrant => "stale-grant",
-            ViolationClass::EarlyExpiry => "early-expiry",
-            ViolationClass::TokenNotMonotone => "token-not-monotone",
-            ViolationClass::LeaseOverrun => "lease-overrun",
-            ViolationClass::LostUpdate => "lost-update",
-            ViolationClass::Deadlock => "deadlock",
-            ViolationClass::Unavailable => "unavailable",
-        }
-    }
-}
-
-impl fmt::Display for ViolationClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// One violation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Violation {
-    /// Its class.
-    pub class: ViolationClass,
-    /// The lock; empty if it concerns none in particular.
-    pub key: String,
-    /// The instant that made it one: the event that ends the shortest bad prefix.
-    pub time_ns: u64,
-    /// Why it is one, in terms of clients, servers, leases and tokens.
-    pub why: String,
-    /// The fault that was in force, in words, if one was.
-    pub during: Option<String>,
-    /// Which copy of the protected resource, on a lost update: `unfenced` or `fenced`.
-    pub resource: Option<locktest_history::Resource>,
-    /// The operations concerned, in time order.
-    pub operations: Vec<Involved>,
-}
-
-/// An operation that a violation concerns.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Involved {
-    /// Such as `c1`.
-    pub client: String,
-    /// The owner is (client, attempt).
-    pub attempt: u64,
-    /// What was asked.
-    pub function: locktest_history::Function,
-    /// The server's name.
-    pub server: Option<String>,
-    /// When.
-    pub invoke_ns: u64,
-    /// When its outcome was known; `None` if it never was.
-    pub complete_ns: Option<u64>,
-    /// How it ended; `info` if that never became known.
-    pub outcome: locktest_history::Outcome,
-    /// The fencing token, if it has one.
-    pub token: Option<String>,
-    /// For a hold: when the service's promise ended.
-    pub contract_end_ns: Option<u64>,
-    /// For a hold: when the client stopped believing.
-    pub belief_end_ns: Option<u64>,
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use locktest_analyzer::{ViolationClass, analyze, holds, promised};
+use locktest_analyzer::{ViolationClass, analyze, holds, promised, registers};
 use locktest_checker::{Checked, Decision, Object, Options, Specification, Values, check, verify};
 use locktest_history::*;
 use proptest::prelude::*;
@@ -158,7 +158,36 @@ fn any_detail() -> impl Strategy<Value = Detail> {
             token,
             value
         }),
+        (proptest::option::of(0..4u64), proptest::option::of(0..4u64))
+            .prop_map(|(expected, value)| Detail::Register { expected, value }),
+        any_round().prop_map(Detail::Round),
+        Just(Detail::Cancelled),
     ]
+}
+
+fn any_round() -> impl Strategy<Value = Round> {
+    let purpose = proptest::sample::select(vec![
+        RoundPurpose::Acquire,
+        RoundPurpose::Extend,
+        RoundPurpose::Release,
+        RoundPurpose::Read,
+    ]);
+    let answer =
+        proptest::sample::select(vec![Answer::Yes, Answer::No, Answer::Unknown("cut".into())]);
+    let vote = (small(), answer, number()).prop_map(|(server, answer, elapsed_ns)| Vote {
+        server: NodeId(server),
+        answer,
+        elapsed_ns,
+    });
+    (purpose, number(), number(), proptest::collection::vec(vote, 0..6)).prop_map(
+        |(purpose, begin_ns, elapsed_ns, votes)| Round {
+            purpose,
+            begin_ns,
+            elapsed_ns,
+            validity_left_ns: None,
+            votes,
+        },
+    )
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -172,6 +201,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         Function::Lost,
         Function::Read,
         Function::Write,
+        Function::Cas,
+        Function::Round,
     ]);
     let phase = proptest::sample::select(vec![Phase::Invoke, Phase::Ok, Phase::Fail, Phase::Info]);
     let who = (0..3u32, 0..3u64, 0..100u64, prop_oneof![9 => Just(0u16), 1 => small()]);
@@ -209,6 +240,9 @@ fn any_operation() -> impl Strategy<Value = Vec<Record>> {
 fn any_other() -> impl Strategy<Value = Record> {
     let (kind, shape) = (FaultKind::Partition, PartitionShape::Halves);
     let nodes = || proptest::collection::vec(small().prop_map(NodeId), 0..4);
+    let clients = || proptest::collection::vec((0..3u32).prop_map(ClientId), 0..3);
+    let side =
+        move || (nodes(), clients()).prop_map(|(servers, clients)| Side { servers, clients });
     let milestone = proptest::sample::select(vec![
         Milestone::ClusterReady,
         Milestone::TimeUp,
@@ -228,7 +262,7 @@ fn any_other() -> impl Strategy<Value = Record> {
         (number(), small(), proptest::option::of(small())).prop_map(|(time_ns, node, leader)| {
             Record::Leader(LeaderView { time_ns, node: NodeId(node), leader: leader.map(NodeId) })
         }),
-        (0..3u32, number(), number(), nodes(), nodes()).prop_map(
+        (0..3u32, number(), number(), side(), side()).prop_map(
             move |(id, begin_ns, in_force_ns, a, b)| {
                 let sides = vec![a, b];
                 Record::FaultBegun(FaultBegun { id, kind, shape, sides, begin_ns, in_force_ns })
@@ -262,6 +296,8 @@ proptest! {
             0..80,
         ),
         bounds in (number(), number(), number(), number(), 0..4usize),
+        recipe in proptest::sample::select(Recipe::ALL.to_vec()),
+        workload in proptest::sample::select(Workload::ALL.to_vec()),
     ) {
         let mut s = Story::new();
         let (lease_bound_ms, recovery_bound_ms, op_timeout_ms, lock_delay_ms, nodes) = bounds;
@@ -269,10 +305,13 @@ proptest! {
         s.plan().op_timeout_ms = op_timeout_ms;
         s.plan().lock_delay_ms = lock_delay_ms;
         s.plan().nodes.truncate(nodes);
+        s.on(store_of(recipe), recipe);
+        s.plan().workload = workload;
         s.history.records = records.concat();
         let verdict = analyze(&s.history);
         let holds = holds(&s.history);
         promised(&s.history);
+        registers(&s.history);
         prop_assert_eq!(verdict.counts.acquires_ok, holds.len() as u64);
         prop_assert!(holds.iter().all(|hold| hold.invoke_ns <= hold.ok_ns));
         prop_assert!(holds.iter().all(|hold| hold.ok_ns <= hold.belief_end_ns));

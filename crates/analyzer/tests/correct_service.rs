@@ -5,6 +5,8 @@
 mod common;
 mod simulation;
 
+use std::collections::BTreeSet;
+
 use common::*;
 use locktest_analyzer::{PropertyOutcome, RunOutcome, ViolationClass};
 use locktest_history::Resource::Fenced;
@@ -66,6 +68,27 @@ fn every_bug_of_the_service_is_caught_in_every_run() {
     assert_eq!(caught(Bug::EarlyExpiry, ViolationClass::EarlyExpiry), 20);
     assert_eq!(caught(Bug::Tokens, ViolationClass::TokenNotMonotone), 20);
     assert_eq!(caught(Bug::Deadlock, ViolationClass::Deadlock), 20);
+    assert_eq!(caught(Bug::LostRelease, ViolationClass::Deadlock), 20);
+    assert_eq!(caught(Bug::Stall, ViolationClass::Unavailable), 20);
+}
+
+/// The classes that blame the service, over twenty runs with a bug and with punctual clients.
+fn blamed(bug: Bug) -> BTreeSet<ViolationClass> {
+    let verdicts = (0..20).map(|seed| Simulation::run(seed, World { bug: Some(bug), ..KIND }));
+    let classes = verdicts.flat_map(|verdict| verdict.violation_counts.into_keys());
+    classes.filter(|class| blames_the_service(*class)).collect()
+}
+
+#[test]
+fn a_bug_is_called_by_its_name_and_by_what_it_leads_to() {
+    use ViolationClass::*;
+    // The second owner takes the place of the first, who reads that the lock is no longer its own.
+    assert_eq!(blamed(Bug::DoubleGrant), [DoubleGrant, EarlyExpiry].into());
+    // Whoever is next is granted the lock while the one before was promised it.
+    assert_eq!(blamed(Bug::EarlyExpiry), [DoubleGrant, EarlyExpiry].into());
+    assert_eq!(blamed(Bug::Tokens), [TokenNotMonotone].into());
+    assert_eq!(blamed(Bug::LostRelease), [Deadlock].into());
+    assert_eq!(blamed(Bug::Stall), [Unavailable].into());
 }
 
 #[test]

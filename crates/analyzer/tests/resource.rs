@@ -5,11 +5,14 @@ mod common;
 use common::*;
 use locktest_analyzer::{PropertyOutcome, RunOutcome};
 use locktest_history::Resource::{Fenced, Unfenced};
+use locktest_history::{Backend, Recipe};
 
 /// c1 reads, is paused beyond its lease, and writes after c2 had its turn.
 fn paused_holder(fencing_tokens: bool) -> Story {
     let mut s = Story::new();
-    s.plan().fencing_tokens = fencing_tokens;
+    if !fencing_tokens {
+        s.on(Backend::Redis, Recipe::Single);
+    }
     let a = s.granted(1, 0..10);
     s.ours(a, 11..12, 4);
     s.read(a, 13..14, Unfenced, 4, 70);

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use locktest_analyzer::{Property, PropertyOutcome, RunOutcome, ViolationClass, Warning};
-use locktest_history::{Backend, ExitCause, Function, Milestone, Phase};
+use locktest_history::{Backend, ExitCause, Function, Milestone, Phase, Recipe};
 
 #[test]
 fn two_promises_that_overlap_are_a_double_grant() {
@@ -109,7 +109,7 @@ fn the_same_one_instant_before_the_lease_ends_is_a_double_grant() {
 #[test]
 fn an_overrun_without_tokens_violates_safety() {
     let mut s = Story::new();
-    s.plan().fencing_tokens = false;
+    s.on(Backend::Redis, Recipe::Single);
     let a = s.granted(1, 0..10);
     let b = s.granted(2, 5..TTL_MS);
     s.release(b, 1100..1105);

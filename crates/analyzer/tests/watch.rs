@@ -204,8 +204,12 @@ fn drawn(scale: u64) -> impl Strategy<Value = Drawn> {
 }
 
 /// Every client's records in time order.
-fn by_client(plans: &[(Vec<Drawn>, Option<u64>)]) -> (Story, Vec<VecDeque<Record>>) {
+fn by_client(
+    plans: &[(Vec<Drawn>, Option<u64>)],
+    recipe: Recipe,
+) -> (Story, Vec<VecDeque<Record>>) {
     let mut s = Story::new();
+    s.on(store_of(recipe), recipe);
     s.history.records.clear();
     s.plan().client_seeds = vec![0; plans.len()];
     let mut clients = Vec::new();
@@ -328,6 +332,11 @@ fn run_of(scale: u64) -> impl Strategy<Value = Vec<(Vec<Drawn>, Option<u64>)>> {
     prop::collection::vec(client, 2..5)
 }
 
+/// One whose leases are promised whole, one that promises less, and one whose grants are never stale.
+fn recipes() -> impl Strategy<Value = Recipe> {
+    proptest::sample::select(vec![Recipe::LockRpc, Recipe::Redlock, Recipe::Sim])
+}
+
 fn choices() -> impl Strategy<Value = Vec<(usize, u64)>> {
     prop::collection::vec((0..10usize, 0..5u64), 40)
 }
@@ -340,8 +349,9 @@ proptest! {
     fn it_knows_of_a_double_grant_as_soon_as_the_verdict_over_what_arrived_does(
         plans in run_of(1),
         choices in choices(),
+        recipe in recipes(),
     ) {
-        let (story, clients) = by_client(&plans);
+        let (story, clients) = by_client(&plans, recipe);
         let run = arrive(&story, clients, &choices, |run| {
             let verdict = run.verdict_so_far();
             check_alarms(run, &verdict)?;
@@ -359,8 +369,9 @@ proptest! {
     fn it_never_calls_a_violation_what_is_none(
         plans in run_of(30),
         choices in choices(),
+        recipe in recipes(),
     ) {
-        let (story, clients) = by_client(&plans);
+        let (story, clients) = by_client(&plans, recipe);
         let run = arrive(&story, clients, &choices, |_| Ok(()))?;
         check_alarms(&run, &analyze(&run.arrived))?;
     }
@@ -370,8 +381,9 @@ proptest! {
     fn the_verdict_so_far_finds_nothing_that_the_whole_history_does_not_show(
         plans in run_of(30),
         choices in choices(),
+        recipe in recipes(),
     ) {
-        let (story, clients) = by_client(&plans);
+        let (story, clients) = by_client(&plans, recipe);
         let mut found_so_far: BTreeMap<ViolationClass, u64> = BTreeMap::new();
         let run = arrive(&story, clients, &choices, |run| {
             let cut_ns = Some(run.watch.complete_until_ns());

@@ -1,21 +1,22 @@
 //! A cluster of one store: installed, started, asked, and taken down again over SSH.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use locktest_history::NodeId;
 use thiserror::Error;
 
+use crate::deployment::Deployment;
+use crate::leadership::{self, LeaderView};
 use crate::member::Member;
+use crate::probe::{PROBE_TIMEOUT, Probe};
 use crate::remote::{Remote, RemoteCommand, RemoteError};
-use crate::service::{NodeLayout, Service, quote};
+use crate::sentinel;
+use crate::service::{NodeLayout, Service};
 use crate::ssh::SshCluster;
 use crate::store::Store;
-
-/// How long one probe write may take.
-pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A pause between two probe writes while waiting for a server.
 const PROBE_PAUSE: Duration = Duration::from_millis(50);
@@ -65,18 +66,23 @@ pub enum ClusterError {
 /// The servers of one store on the nodes of a cluster.
 pub struct Cluster {
     store: Store,
-    members: Vec<Member>,
-    services: Vec<Service>,
+    nodes: Vec<Node>,
     ssh: Arc<SshCluster>,
-    http: reqwest::Client,
+}
+
+/// What runs on one node, and how it is asked.
+struct Node {
+    member: Member,
+    /// That of the clients first.
+    services: Vec<Service>,
+    probe: Probe,
 }
 
 impl Cluster {
-    /// A cluster whose server is at `binary` on every node. Nothing is started yet.
+    /// The servers of a deployment, one member of them on each node. Nothing is started yet.
     pub fn new(
-        store: Store,
-        members: Vec<Member>,
-        binary: &Path,
+        deployment: &Deployment,
+        members: &[Member],
         layout: &NodeLayout,
         ssh: Arc<SshCluster>,
     ) -> Result<Cluster, ClusterError> {
@@ -85,14 +91,17 @@ impl Cluster {
             .timeout(PROBE_TIMEOUT)
             .build()
             .map_err(ClusterError::Http)?;
-        let services =
-            members.iter().map(|member| store.service(member, &members, binary, layout)).collect();
-        Ok(Cluster { store, members, services, ssh, http })
+        let node = |member: &Member| Node {
+            member: member.clone(),
+            services: deployment.services(member, members, layout),
+            probe: Probe::new(deployment, member, members, &http),
+        };
+        Ok(Cluster { store: deployment.store, nodes: members.iter().map(node).collect(), ssh })
     }
 
     /// The server nodes, in the plan's order.
-    pub fn members(&self) -> &[Member] {
-        &self.members
+    pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
+        self.nodes.iter().map(|node| &node.member)
     }
 
     /// Starts every server that does not run, all at once.
@@ -100,32 +109,35 @@ impl Cluster {
         self.on_all(Service::start).await
     }
 
-    /// Starts one server.
+    /// Starts the servers of one node.
     pub async fn start_node(&self, node: NodeId) -> Result<(), ClusterError> {
-        self.on_one(node, Service::start).await
+        self.on_one(self.node(node), Service::start).await
     }
 
-    /// Asks one server to end, and waits until it has.
+    /// Asks the servers of one node to end, and waits until they have.
     pub async fn stop_node(&self, node: NodeId) -> Result<(), ClusterError> {
-        self.on_one(node, Service::stop).await
+        self.on_one(self.node(node), Service::stop).await
     }
 
-    /// Kills one server by SIGKILL, and waits until it is gone.
+    /// Kills the servers of one node by SIGKILL, and waits until they are gone.
     pub async fn kill_node(&self, node: NodeId) -> Result<(), ClusterError> {
-        self.on_one(node, Service::kill).await
+        self.on_one(self.node(node), Service::kill).await
     }
 
-    /// Whether the server's process runs.
+    /// Whether every server process of the node runs.
     pub async fn is_alive(&self, node: NodeId) -> Result<bool, ClusterError> {
-        let index = usize::from(node.0);
-        let command = self.services[index].check_alive();
-        let output = self.ssh.run(&self.members[index].name, &command).await?;
-        Ok(output.status == 0)
+        let node = self.node(node);
+        let commands = node.services.iter().map(|service| {
+            let command = service.check_alive();
+            async move { self.ssh.run(&node.member.name, &command).await }
+        });
+        let outputs = join_all(commands).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(outputs.iter().all(|output| output.status == 0))
     }
 
-    /// Deletes the data of a server that was stopped.
+    /// Deletes the data of a node whose servers were stopped.
     pub async fn wipe_node(&self, node: NodeId) -> Result<(), ClusterError> {
-        self.on_one(node, Service::wipe).await
+        self.on_one(self.node(node), Service::wipe).await
     }
 
     /// Kills every server and deletes its data, so that the nodes are as they were before.
@@ -134,31 +146,48 @@ impl Cluster {
         self.on_all(Service::wipe).await
     }
 
-    /// `address:port` of each server, for clients.
+    /// `address:port` of each node's server, for clients.
     pub fn client_addresses(&self) -> Vec<String> {
         let port = self.store.client_port();
-        self.members.iter().map(|member| format!("{}:{port}", member.address)).collect()
+        self.members().map(|member| format!("{}:{port}", member.address)).collect()
     }
 
-    /// A server's log, or its last `lines` lines.
-    pub async fn log(&self, node: NodeId, lines: Option<u32>) -> Result<String, ClusterError> {
-        let index = usize::from(node.0);
-        let command = self.services[index].read_log(lines);
-        Ok(self.ssh.run_ok(&self.members[index].name, &command).await?.stdout)
+    /// `address:port` of each sentinel, for clients; empty if the deployment has none.
+    pub fn sentinel_addresses(&self) -> Vec<String> {
+        let has_sentinel =
+            |node: &&Node| node.services.iter().any(|service| service.name == sentinel::SERVICE);
+        let address = |node: &Node| format!("{}:{}", node.member.address, sentinel::PORT);
+        self.nodes.iter().filter(has_sentinel).map(address).collect()
+    }
+
+    /// The log of each server of a node, or its last `lines` lines, with the server's name; that
+    /// of the clients first.
+    pub async fn logs(
+        &self,
+        node: NodeId,
+        lines: Option<u32>,
+    ) -> Result<Vec<(&'static str, String)>, ClusterError> {
+        let node = self.node(node);
+        let mut logs = Vec::with_capacity(node.services.len());
+        for service in &node.services {
+            let output = self.ssh.run_ok(&node.member.name, &service.read_log(lines)).await?;
+            logs.push((service.name, output.stdout));
+        }
+        Ok(logs)
     }
 
     /// One real write through one server; the error is in words.
     pub async fn probe(&self, node: NodeId) -> Result<(), String> {
-        self.store.write(&self.http, &self.members[usize::from(node.0)]).await
+        self.node(node).probe.write().await
     }
 
     /// Waits until every server has answered a write. A server whose process has ended is not
     /// waited for.
     pub async fn wait_ready(&self, limit: Duration) -> Result<(), ClusterError> {
         let begin = Instant::now();
-        for member in &self.members {
+        for Node { member, probe, .. } in &self.nodes {
             let mut look_after = Instant::now() + LIVENESS_CHECK;
-            while let Err(mut reason) = self.probe(member.id).await {
+            while let Err(mut reason) = probe.ready().await {
                 let now = Instant::now();
                 let mut given_up = begin.elapsed() > limit;
                 if now > look_after {
@@ -169,13 +198,12 @@ impl Cluster {
                     }
                 }
                 if given_up {
-                    let log = self.log(member.id, Some(LOG_LINES_IN_ERRORS)).await;
                     return Err(ClusterError::NotReady {
                         server: self.store.name(),
                         node: member.name.clone(),
                         waited_s: begin.elapsed().as_secs(),
                         reason,
-                        log: log.unwrap_or_else(|error| format!("(it cannot be read: {error})")),
+                        log: self.ends_of_logs(member.id).await,
                     });
                 }
                 tokio::time::sleep(PROBE_PAUSE).await;
@@ -184,116 +212,59 @@ impl Cluster {
         Ok(())
     }
 
-    /// Who leads, as one server tells it; the error is in words.
-    pub async fn leader_view(&self, node: NodeId) -> Result<Option<NodeId>, String> {
-        let member = &self.members[usize::from(node.0)];
-        self.store.leader(&self.http, member, &self.members).await
-    }
-
-    /// The leader that a majority of the servers names; `None` if there is no such one.
-    pub async fn leader(&self) -> Option<NodeId> {
-        let mut votes = vec![0; self.members.len()];
-        let views = self.members.iter().map(|member| self.leader_view(member.id));
-        for view in join_all(views).await {
-            if let Ok(Some(leader)) = view {
-                votes[usize::from(leader.0)] += 1;
-            }
+    async fn ends_of_logs(&self, node: NodeId) -> String {
+        let logs = match self.logs(node, Some(LOG_LINES_IN_ERRORS)).await {
+            Ok(logs) => logs,
+            Err(error) => return format!("(it cannot be read: {error})"),
+        };
+        match &logs[..] {
+            [(_name, log)] => log.clone(),
+            logs => logs.iter().map(|(name, log)| format!("{name}:\n{log}")).collect(),
         }
-        let leader = votes.iter().position(|votes| votes * 2 > self.members.len())?;
-        Some(self.members[leader].id)
     }
 
+    /// Who leads, as one server tells it: one that knows of itself alone names itself or nobody.
+    /// The error is in words.
+    pub async fn leader_view(&self, node: NodeId) -> Result<Option<NodeId>, String> {
+        Ok(match self.node(node).probe.leader().await? {
+            LeaderView::Names(leader) => leader,
+            LeaderView::Leads { .. } => Some(node),
+            LeaderView::Follows => None,
+        })
+    }
+
+    /// The leader in whom a majority of the servers agrees; `None` if there is no such one.
+    pub async fn leader(&self) -> Option<NodeId> {
+        let views = join_all(self.nodes.iter().map(|node| node.probe.leader())).await;
+        leadership::leader(&views.into_iter().map(Result::ok).collect::<Vec<_>>())
+    }
+
+    fn node(&self, node: NodeId) -> &Node {
+        &self.nodes[usize::from(node.0)]
+    }
+
+    /// Runs a command for each of a node's servers, whatever becomes of the others.
     async fn on_one(
         &self,
-        node: NodeId,
+        node: &Node,
         command: impl Fn(&Service) -> RemoteCommand,
     ) -> Result<(), ClusterError> {
-        let index = usize::from(node.0);
-        self.ssh.run_ok(&self.members[index].name, &command(&self.services[index])).await?;
-        Ok(())
-    }
-
-    async fn on_all(
-        &self,
-        command: impl Fn(&Service) -> RemoteCommand,
-    ) -> Result<(), ClusterError> {
-        let commands = self.members.iter().zip(&self.services).map(|(member, service)| {
+        let commands = node.services.iter().map(|service| {
             let command = command(service);
-            async move { self.ssh.run_ok(&member.name, &command).await }
+            async move { self.ssh.run_ok(&node.member.name, &command).await }
         });
-        // Every node gets its command, whatever becomes of the others.
         for result in join_all(commands).await {
             result?;
         }
         Ok(())
     }
-}
 
-/// Copies a server binary of the control node's to every node, and returns its path there.
-pub async fn upload_binary(
-    ssh: &SshCluster,
-    members: &[Member],
-    local: &Path,
-    layout: &NodeLayout,
-) -> Result<PathBuf, ClusterError> {
-    let unusable = |reason: String| ClusterError::Binary { path: local.to_owned(), reason };
-    let bytes = tokio::fs::read(local).await.map_err(|error| unusable(error.to_string()))?;
-    let name = local.file_name().ok_or_else(|| unusable("it has no file name".into()))?;
-    let remote = layout.bin().join(name);
-    let script = format!(
-        "mkdir -p {folder} && cat > {path}.new && chmod 755 {path}.new && mv {path}.new {path}",
-        folder = quote(&layout.bin().to_string_lossy()),
-        path = quote(&remote.to_string_lossy()),
-    );
-    let command = RemoteCommand::new("copy the server binary", script)
-        .stdin(bytes)
-        .timeout(Duration::from_secs(120));
-    try_join_all(members.iter().map(|member| ssh.run_ok(&member.name, &command))).await?;
-    Ok(remote)
-}
-
-/// Asks a server binary on the control node for its version.
-pub async fn binary_version(store: Store, path: &Path) -> Result<String, ClusterError> {
-    let unusable = |reason: String| ClusterError::Binary { path: path.to_owned(), reason };
-    let output = tokio::process::Command::new(path)
-        .args(store.version_arguments())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(10), output)
-        .await
-        .map_err(|_| unusable("it did not tell its version within 10 s".into()))?
-        .map_err(|error| unusable(error.to_string()))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    first_version(&text)
-        .ok_or_else(|| unusable(format!("it did not tell its version but {:?}", text.trim())))
-}
-
-/// The first word of `text` that looks like `1.2.3`, without a leading `v`.
-fn first_version(text: &str) -> Option<String> {
-    text.split_whitespace()
-        .map(|word| word.trim_start_matches('v'))
-        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'))
-        .map(str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_found_in_what_the_servers_print() {
-        let consul = "Consul v1.8.7\nRevision 1\nProtocol 2 spoken by default";
-        assert_eq!(first_version(consul).as_deref(), Some("1.8.7"));
-        let etcd = "etcd Version: 3.4.23\nGit SHA: Not provided\nGo Version: go1.19.5";
-        assert_eq!(first_version(etcd).as_deref(), Some("3.4.23"));
-        assert_eq!(first_version("usage: frobnicate"), None);
-    }
-
-    #[tokio::test]
-    async fn a_binary_that_is_not_there_is_named() {
-        let error = binary_version(Store::Etcd, Path::new("/nowhere/etcd"))
-            .await
-            .expect_err("there is no such file");
-        assert!(error.to_string().contains("/nowhere/etcd"), "{error}");
+    /// Runs a command for every server, whatever becomes of the others.
+    async fn on_all(
+        &self,
+        command: impl Fn(&Service) -> RemoteCommand,
+    ) -> Result<(), ClusterError> {
+        let nodes = self.nodes.iter().map(|node| self.on_one(node, &command));
+        join_all(nodes).await.into_iter().collect()
     }
 }

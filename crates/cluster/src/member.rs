@@ -12,3 +12,16 @@ pub struct Member {
     /// Its address.
     pub address: String,
 }
+
+#[cfg(test)]
+impl Member {
+    /// `n1` at `10.0.0.1`, and so on.
+    pub(crate) fn for_tests(count: u16) -> Vec<Member> {
+        let member = |n: u16| Member {
+            id: NodeId(n),
+            name: format!("n{}", n + 1),
+            address: format!("10.0.0.{}", n + 1),
+        };
+        (0..count).map(member).collect()
+    }
+}

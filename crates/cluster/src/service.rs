@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::installation::Installation;
 use crate::remote::RemoteCommand;
 
 /// Where a node keeps what belongs to locktest.
@@ -47,8 +48,11 @@ pub struct Service {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Its configuration file, if it reads one: the path and the content.
-    pub config: Option<(PathBuf, String)>,
+    /// Variables that the program needs.
+    pub environment: Vec<(String, String)>,
+    /// Files that it reads, by their names in the data folder; each text ends with a line feed.
+    /// They are written where they are not: some servers keep what they learn in them.
+    pub files: Vec<(&'static str, String)>,
     /// Its data folder.
     pub data: PathBuf,
     /// Its log.
@@ -61,6 +65,32 @@ pub struct Service {
 const POLL_S: &str = "0.02";
 
 impl Service {
+    /// A server without arguments and files of its own.
+    pub fn new(name: &'static str, installation: &Installation, layout: &NodeLayout) -> Service {
+        Service {
+            name,
+            program: installation.program.clone(),
+            arguments: installation.leading_arguments.clone(),
+            environment: installation.environment.clone(),
+            files: Vec::new(),
+            data: layout.data().join(name),
+            log: layout.log().join(format!("{name}.log")),
+            pid_file: layout.run().join(format!("{name}.pid")),
+        }
+    }
+
+    /// The same with further arguments.
+    pub fn arguments(mut self, arguments: impl IntoIterator<Item = String>) -> Service {
+        self.arguments.extend(arguments);
+        self
+    }
+
+    /// The same with another file.
+    pub fn file(mut self, name: &'static str, text: impl Into<String>) -> Service {
+        self.files.push((name, text.into()));
+        self
+    }
+
     /// Starts the server unless it runs.
     pub fn start(&self) -> RemoteCommand {
         let folders: Vec<String> =
@@ -71,12 +101,20 @@ impl Service {
                 .collect();
         let mut script =
             format!("{}\nalive && exit 0\nmkdir -p {}\n", self.functions(), folders.join(" "));
-        let mut stdin = Vec::new();
-        if let Some((path, content)) = &self.config {
-            script.push_str(&format!("cat > {}\n", quote_path(path)));
-            stdin = content.clone().into_bytes();
+        for (name, text) in &self.files {
+            let path = quote_path(&self.data.join(name));
+            script.push_str(&format!(
+                "[ -e {path} ] || {{ cat > {path}.new && mv {path}.new {path}; }} <<'EOF'\n{text}EOF\n"
+            ));
         }
-        let mut command = quote_path(&self.program);
+        let mut command = String::new();
+        if !self.environment.is_empty() {
+            command.push_str("env ");
+        }
+        for (name, value) in &self.environment {
+            command.push_str(&format!("{name}={} ", quote(value)));
+        }
+        command.push_str(&quote_path(&self.program));
         for argument in &self.arguments {
             command.push(' ');
             command.push_str(&quote(argument));
@@ -88,7 +126,7 @@ impl Service {
             log = quote_path(&self.log),
             pid_file = quote_path(&self.pid_file),
         ));
-        RemoteCommand::new(format!("start {}", self.name), script).stdin(stdin)
+        RemoteCommand::new(format!("start {}", self.name), script)
     }
 
     /// Asks the server to end, and kills it if it has not after ten seconds.
@@ -159,6 +197,14 @@ impl Service {
     }
 }
 
+#[cfg(test)]
+impl Service {
+    /// A server whose files are below `/node`.
+    pub(crate) fn for_tests(name: &'static str) -> Service {
+        Service::new(name, &Installation::of_binary("/bin/server"), &NodeLayout::new("/node"))
+    }
+}
+
 /// Quotes a word for `sh`.
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
@@ -191,7 +237,8 @@ mod tests {
             name: "sleeper",
             program: "/bin/sleep".into(),
             arguments: vec!["60".into()],
-            config: None,
+            environment: Vec::new(),
+            files: Vec::new(),
             data: dir.join("data"),
             log: dir.join("log/sleeper.log"),
             pid_file: dir.join("run/sleeper.pid"),

@@ -3,7 +3,7 @@
 //! Each format has a module that turns its lines or forms into events; [`read`] picks it. Events
 //! become operations in one place, whatever their format (`pairing`). Of this crate's formats one is
 //! locktest's own: a recorded run, from its file or exported as JSON lines, becomes the history of
-//! what its clients believed (`run`), and is written for Jepsen's tools ([`write_jepsen_edn`]).
+//! what its clients believed (`run`) or of its registers (`run_registers`), and is written for Jepsen's tools ([`write_jepsen_edn`]).
 //!
 //! Every reader takes its input in bounded pieces, and what it keeps grows with the number of
 //! operations, whatever the input says of itself.
@@ -23,9 +23,11 @@ mod processes;
 mod read;
 mod run;
 mod run_attempts;
+mod run_registers;
 mod run_stream;
 mod turns;
 mod write_edn;
+mod write_edn_registers;
 
 pub use error::{FormatError, Place, Problem, Skipped};
 pub use format::{Format, UnknownFormat, detect};

@@ -1,4 +1,4 @@
-//! A recorded run as a history of locks or of the resource that they protect.
+//! A recorded run as a history of locks, of the resource that they protect, or of registers.
 //!
 //! The owner of a lock is a client's attempt. What is checked is what clients believed: an owner
 //! holds from the ok of its acquire until it begins to release, notices that it lost the lock, or
@@ -19,10 +19,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use locktest_checker::{Action, NEVER, Object, Operation, Outcome, Specification, Token, Values};
 use locktest_history::{
-    ClientId, Detail, Event, Function, History, KeyId, Phase, Record, Resource,
+    ClientId, Detail, Event, Function, History, KeyId, Phase, Record, Resource, Workload,
 };
 
 use crate::processes::{ProcessName, Processes};
+use crate::run_registers::register_operation;
 use crate::{FormatError, Loaded, Options, Place, Problem, Skipped, Stamps};
 
 /// The owner of a lock.
@@ -74,19 +75,29 @@ pub(crate) struct Beliefs {
     /// In order of their invokes.
     pub(crate) tenures: Vec<Tenure>,
     accesses: Vec<Access>,
-    pub(crate) skipped: Skipped,
-    whole_until: u64,
+    contradictions: Contradictions,
+}
+
+impl Beliefs {
+    /// What was left out.
+    pub(crate) fn into_skipped(self) -> Skipped {
+        self.contradictions.skipped
+    }
 }
 
 /// The operations of a run, for one model.
 ///
-/// Errors: the model is none of a lock without leases nor the fenced resource; or, unless it is
-/// read leniently, the history is damaged or contradicts itself.
+/// Errors: the run knows no such object, as its locks have leases and one without locks has registers
+/// only; or, unless it is read leniently, the history is damaged or contradicts itself.
 pub fn load_run(history: &History, options: &Options) -> Result<Loaded, FormatError> {
+    let workload = history.run.plan.workload;
     if let Some(model) = options.specification
-        && let Some(why) = refused(model)
+        && let Some(why) = refused(model, workload)
     {
         return Err(FormatError::NotOfRuns { model: model.to_string(), why });
+    }
+    if !workload.takes_locks() {
+        return load_registers(history, options);
     }
     let beliefs = beliefs(history, options.lenient)?;
     let mut operations = Operations::new(history);
@@ -103,24 +114,35 @@ pub fn load_run(history: &History, options: &Options) -> Result<Loaded, FormatEr
             }
         }
     }
-    for object in &mut operations.objects {
-        object.operations.sort_by_key(|operation| operation.invoke);
-    }
     let has_tokens = beliefs.tenures.iter().any(|tenure| tenure.token > 0);
     let speaks_of = if has_tokens { Specification::FencedMutex } else { Specification::OwnerMutex };
-    Ok(Loaded {
-        objects: operations.objects,
-        values: Values::default(),
-        processes: operations.processes,
-        specification: options.specification.unwrap_or(speaks_of),
-        stamps: Stamps::Nanoseconds,
-        skipped: beliefs.skipped,
-        whole_until: beliefs.whole_until,
-    })
+    let specification = options.specification.unwrap_or(speaks_of);
+    Ok(operations.loaded(specification, Values::default(), beliefs.contradictions))
 }
 
-fn refused(model: Specification) -> Option<&'static str> {
+/// The registers of a run.
+fn load_registers(history: &History, options: &Options) -> Result<Loaded, FormatError> {
+    let mut contradictions = Contradictions::new(history, options.lenient)?;
+    let (pairs, _) = pair(&events(history), &mut contradictions)?;
+    let mut operations = Operations::new(history);
+    let mut values = Values::default();
+    for (_, Pair { invoke, completion }) in &pairs {
+        if let Some(operation) = register_operation(invoke, *completion, &mut values) {
+            operations.push((invoke.client, invoke.attempt), invoke.key, operation);
+        }
+    }
+    Ok(operations.loaded(Specification::CasRegister, values, contradictions))
+}
+
+fn refused(model: Specification, workload: Workload) -> Option<&'static str> {
     match model {
+        Specification::CasRegister if !workload.takes_locks() => None,
+        _ if !workload.takes_locks() => {
+            Some("its clients took no locks; check it as a cas-register")
+        }
+        Specification::FencedResource if workload.keeps_values_in_store() => Some(
+            "its values are guarded by the lock's entry and not by tokens; without a model a check judges them",
+        ),
         Specification::LeaseMutex { .. } => {
             Some("its leases begin before its acquires; without a model a check judges its leases")
         }
@@ -168,6 +190,26 @@ impl Operations {
         self.objects[index].operations.push(Operation { process, ..operation });
     }
 
+    fn loaded(
+        mut self,
+        specification: Specification,
+        values: Values,
+        contradictions: Contradictions,
+    ) -> Loaded {
+        for object in &mut self.objects {
+            object.operations.sort_by_key(|operation| operation.invoke);
+        }
+        Loaded {
+            objects: self.objects,
+            values,
+            processes: self.processes,
+            specification,
+            stamps: Stamps::Nanoseconds,
+            skipped: contradictions.skipped,
+            whole_until: contradictions.whole_until,
+        }
+    }
+
     fn push_tenure(&mut self, tenure: &Tenure, has_denials: bool) {
         let action = match tenure.is_try {
             true => Action::TryAcquire(tenure.token),
@@ -201,9 +243,9 @@ impl Operations {
 
 /// An operation's two ends.
 #[derive(Clone, Copy)]
-struct Pair<'h> {
-    invoke: &'h Event,
-    completion: Option<&'h Event>,
+pub(crate) struct Pair<'h> {
+    pub(crate) invoke: &'h Event,
+    pub(crate) completion: Option<&'h Event>,
 }
 
 impl Pair<'_> {
@@ -229,40 +271,60 @@ impl Pair<'_> {
     }
 }
 
-/// What the clients of a run believed, and what they did to the fenced resource.
-pub(crate) fn beliefs(history: &History, lenient: bool) -> Result<Beliefs, FormatError> {
-    let mut found = Beliefs {
-        tenures: Vec::new(),
-        accesses: Vec::new(),
-        skipped: Skipped::default(),
-        whole_until: whole_until(history),
-    };
-    for what in &history.damage {
-        if !lenient {
-            return Err(FormatError::Damaged { what: what.clone() });
+/// What contradicts itself in a history: an error, or, if it is read leniently, what is left out.
+pub(crate) struct Contradictions {
+    lenient: bool,
+    pub(crate) skipped: Skipped,
+    whole_until: u64,
+}
+
+impl Contradictions {
+    pub(crate) fn new(history: &History, lenient: bool) -> Result<Contradictions, FormatError> {
+        let mut skipped = Skipped::default();
+        for what in &history.damage {
+            if !lenient {
+                return Err(FormatError::Damaged { what: what.clone() });
+            }
+            skipped.add(|| what.clone());
         }
-        found.skipped.add(|| what.clone());
+        Ok(Contradictions { lenient, skipped, whole_until: whole_until(history) })
     }
-    let mut events: Vec<(u64, &Event)> = (1u64..)
-        .zip(&history.records)
+
+    fn add(&mut self, number: u64, problem: Problem) -> Result<(), FormatError> {
+        // As the lines of its export are counted, the first of which is the run itself.
+        let place = Place { line: number + 1, event: Some(number) };
+        if !self.lenient {
+            return Err(problem.at(place));
+        }
+        self.skipped.add(|| format!("{place}: {problem}"));
+        // Which operation is missing, and since when, cannot be told.
+        self.whole_until = 0;
+        Ok(())
+    }
+}
+
+/// The events of a run with their numbers, in order of time.
+pub(crate) fn events(history: &History) -> Vec<(u64, &Event)> {
+    let records = (1u64..).zip(&history.records);
+    let mut events: Vec<(u64, &Event)> = records
         .filter_map(|(number, record)| match record {
             Record::Event(event) => Some((number, event)),
             _ => None,
         })
         .collect();
     events.sort_by_key(|(_, event)| (event.time_ns, event.phase != Phase::Invoke));
-    let mut contradiction = |number: u64, problem: Problem| {
-        // As the lines of its export are counted, the first of which is the run itself.
-        let place = Place { line: number + 1, event: Some(number) };
-        if !lenient {
-            return Err(problem.at(place));
-        }
-        found.skipped.add(|| format!("{place}: {problem}"));
-        // Which operation is missing, and since when, cannot be told.
-        found.whole_until = 0;
-        Ok(())
+    events
+}
+
+/// What the clients of a run believed, and what they did to the fenced resource.
+pub(crate) fn beliefs(history: &History, lenient: bool) -> Result<Beliefs, FormatError> {
+    let mut found = Beliefs {
+        tenures: Vec::new(),
+        accesses: Vec::new(),
+        contradictions: Contradictions::new(history, lenient)?,
     };
-    let (pairs, losses) = pair(&events, &mut contradiction)?;
+    let contradictions = &mut found.contradictions;
+    let (pairs, losses) = pair(&events(history), contradictions)?;
     let exits = exits(history);
     let tokens = Tokens::new(&pairs);
     let mut index_of: HashMap<Owner, usize> = HashMap::new();
@@ -273,7 +335,7 @@ pub(crate) fn beliefs(history: &History, lenient: bool) -> Result<Beliefs, Forma
             Function::Acquire | Function::TryAcquire => {
                 if index_of.contains_key(&owner) {
                     let what = "it is its attempt's second acquire";
-                    contradiction(*number, Problem::malformed(what))?;
+                    contradictions.add(*number, Problem::malformed(what))?;
                     continue;
                 }
                 index_of.insert(owner, found.tenures.len());
@@ -290,13 +352,13 @@ pub(crate) fn beliefs(history: &History, lenient: bool) -> Result<Beliefs, Forma
             }
             Function::Release => {
                 let Some(index) = index_of.get(&owner) else {
-                    contradiction(*number, Problem::malformed("it belongs to no acquire"))?;
+                    contradictions.add(*number, Problem::malformed("it belongs to no acquire"))?;
                     continue;
                 };
                 let tenure = &mut found.tenures[*index];
                 if tenure.key != key {
                     let what = "it names another key than its acquire";
-                    contradiction(*number, Problem::malformed(what))?;
+                    contradictions.add(*number, Problem::malformed(what))?;
                     continue;
                 }
                 if tenure.end.is_none_or(|end| time_ns < end.begin_ns) {
@@ -304,18 +366,22 @@ pub(crate) fn beliefs(history: &History, lenient: bool) -> Result<Beliefs, Forma
                 }
             }
             Function::Read | Function::Write => found.accesses.extend(access(pair, &tokens)),
-            Function::Renew | Function::Validate | Function::Lost => {}
+            Function::Renew
+            | Function::Validate
+            | Function::Lost
+            | Function::Cas
+            | Function::Round => {}
         }
     }
     Ok(found)
 }
 
-type Numbered<'h> = (u64, Pair<'h>);
+pub(crate) type Numbered<'h> = (u64, Pair<'h>);
 
 /// Joins invokes and completions, in order of the invokes; and when each owner noticed its loss.
-fn pair<'h>(
+pub(crate) fn pair<'h>(
     events: &[(u64, &'h Event)],
-    contradiction: &mut impl FnMut(u64, Problem) -> Result<(), FormatError>,
+    contradictions: &mut Contradictions,
 ) -> Result<(Vec<Numbered<'h>>, HashMap<Owner, u64>), FormatError> {
     let mut pairs: Vec<Numbered<'h>> = Vec::with_capacity(events.len() / 2 + 1);
     let mut index_of: HashMap<(ClientId, u64), usize> = HashMap::with_capacity(events.len() / 2);
@@ -326,24 +392,28 @@ fn pair<'h>(
             losses.entry((event.client, event.attempt)).or_insert(event.time_ns);
             continue;
         }
+        // It says nothing that its operation does not.
+        if event.function == Function::Round {
+            continue;
+        }
         if event.phase == Phase::Invoke {
             if index_of.insert(operation, pairs.len()).is_some() {
-                contradiction(*number, Problem::malformed("it was invoked before"))?;
+                contradictions.add(*number, Problem::malformed("it was invoked before"))?;
             }
             pairs.push((*number, Pair { invoke: event, completion: None }));
             continue;
         }
         let index = index_of.get(&operation).copied();
         let Some((_, pair)) = index.and_then(|index| pairs.get_mut(index)) else {
-            contradiction(*number, Problem::malformed("it was never invoked"))?;
+            contradictions.add(*number, Problem::malformed("it was never invoked"))?;
             continue;
         };
         let same =
             |a: &Event, b: &Event| (a.attempt, a.key, a.function) == (b.attempt, b.key, b.function);
         if pair.completion.is_some() {
-            contradiction(*number, Problem::malformed("it was completed before"))?;
+            contradictions.add(*number, Problem::malformed("it was completed before"))?;
         } else if !same(pair.invoke, event) {
-            contradiction(*number, Problem::malformed("it is not what was invoked"))?;
+            contradictions.add(*number, Problem::malformed("it is not what was invoked"))?;
         } else {
             pair.completion = Some(event);
         }
@@ -363,16 +433,18 @@ fn exits(history: &History) -> HashMap<ClientId, u64> {
 /// Until when every client's events are there. A client is known to its end by its own exit, not by
 /// that of the run.
 fn whole_until(history: &History) -> u64 {
-    let clients = (0u32..).take(history.run.plan.client_seeds.len()).map(ClientId);
+    let plan = &history.run.plan;
+    let stamped_by_the_resource = |event: &Event| {
+        matches!(event.function, Function::Read | Function::Write)
+            && event.phase != Phase::Invoke
+            && !plan.workload.keeps_values_in_store()
+    };
+    let clients = (0u32..).take(plan.client_seeds.len()).map(ClientId);
     let mut known_until: HashMap<ClientId, u64> = clients.map(|client| (client, 0)).collect();
     for record in &history.records {
         let (client, time_ns) = match record {
             // The resource stamps its answers, ahead of what the client does.
-            Record::Event(Event { function: Function::Read | Function::Write, phase, .. })
-                if *phase != Phase::Invoke =>
-            {
-                continue;
-            }
+            Record::Event(event) if stamped_by_the_resource(event) => continue,
             Record::Event(event) => (event.client, event.time_ns),
             // All that it wrote has been read.
             Record::ClientExit(exit) => (exit.client, NEVER),

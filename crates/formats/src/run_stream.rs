@@ -9,7 +9,7 @@ use locktest_checker::stream::{
     Decider, Kind, Merge, Source, Step, StreamDecision, StreamEvent, StreamVerdict,
 };
 use locktest_checker::{Conflict, Outcome, Process, Specification};
-use locktest_history::{ClientId, HistoryError, HistoryReader, KeyId, Plan};
+use locktest_history::{ClientId, HistoryError, HistoryReader, KeyId, Plan, Workload};
 
 use crate::run_attempts::{Asked, Attempts, LockEvent, Told};
 
@@ -42,7 +42,8 @@ impl RunDecision {
 
 /// Reads a history file and decides the locks in it. The reading has a thread of its own.
 ///
-/// `None` if there is no online decider of the specification.
+/// `None` if there is no online decider of the specification, or if it is for a run as a whole: one
+/// without locks, or one whose clients are not all in its plan, since dead ones are replaced.
 ///
 /// # Errors
 /// The file cannot be read, or is no history.
@@ -51,6 +52,9 @@ pub fn decide_run(
     specification: Specification,
 ) -> Result<Option<RunDecision>, HistoryError> {
     let reader = HistoryReader::open(history)?;
+    if matches!(reader.run().plan.workload, Workload::Register | Workload::Crash) {
+        return Ok(None);
+    }
     let Some(mut stream) = RunStream::new(&reader.run().plan, specification) else {
         return Ok(None);
     };

@@ -6,13 +6,14 @@ use std::io::Write;
 use locktest_history::{ClientId, History, KeyId};
 
 use crate::run::{Answer, Tenure, beliefs};
+use crate::write_edn_registers::register_lines;
 use crate::{FormatError, Skipped};
 
-/// Writes the locks of a run as Jepsen's tools read them: an operation map a line, with `:index`,
-/// `:time` in nanoseconds, `:process`, `:type`, `:f`, `:value` and `:key`, and the `:token` of a
-/// grant where it is known. Tells what of a damaged history was left out.
+/// Writes the locks of a run, or its registers, as Jepsen's tools read them: an operation map a line,
+/// with `:index`, `:time` in nanoseconds, `:process`, `:type`, `:f`, `:value` and `:key`, and the
+/// `:token` of a grant where it is known. Tells what of a damaged history was left out.
 ///
-/// It is what clients believed, as [`load_run`](crate::load_run) has it. Since a Jepsen process
+/// Of registers it is what clients asked and were told. Of locks it is what clients believed, as [`load_run`](crate::load_run) has it. Since a Jepsen process
 /// does nothing after an `:info`, a client goes on as another process after one; the processes of
 /// one client are the same modulo the number of clients. A try that was granted, or may have been,
 /// is written as the acquire that it is to every model. A denial is a `:fail` of `try-acquire`,
@@ -22,6 +23,31 @@ use crate::{FormatError, Skipped};
 ///
 /// Errors: `out` cannot be written.
 pub fn write_jepsen_edn(history: &History, out: &mut impl Write) -> Result<Skipped, FormatError> {
+    let (mut lines, skipped) = match history.run.plan.workload.takes_locks() {
+        true => lock_lines(history)?,
+        false => register_lines(history)?,
+    };
+    lines.sort_by_key(|line| (line.time_ns, line.rank));
+    for (index, line) in lines.iter().enumerate() {
+        let Line { time_ns, process, kind, function, value, token, .. } = line;
+        let key = edn_string(&history.run.plan.key_name(line.key));
+        write!(
+            out,
+            "{{:index {index}, :time {time_ns}, :process {process}, :type :{kind}, :f :{function}, \
+             :value {value}, :key {key}"
+        )?;
+        if *token > 0 {
+            write!(out, ", :token {token}")?;
+        }
+        if let Some(error) = line.error {
+            write!(out, ", :error :{error}")?;
+        }
+        out.write_all(b"}\n")?;
+    }
+    Ok(skipped)
+}
+
+fn lock_lines(history: &History) -> Result<(Vec<Line>, Skipped), FormatError> {
     let beliefs = beliefs(history, true)?;
     let mut first_unknown_ns: HashMap<KeyId, u64> = HashMap::new();
     for tenure in &beliefs.tenures {
@@ -35,47 +61,32 @@ pub fn write_jepsen_edn(history: &History, out: &mut impl Write) -> Result<Skipp
         let unknown_ns = first_unknown_ns.get(&tenure.key).copied();
         push_lines(&mut lines, tenure, processes.take(tenure), unknown_ns);
     }
-    lines.sort_by_key(|line| (line.time_ns, line.rank));
-    for (index, line) in lines.iter().enumerate() {
-        let Line { time_ns, process, kind, function, token, .. } = line;
-        let key = edn_string(&history.run.plan.key_name(line.key));
-        write!(
-            out,
-            "{{:index {index}, :time {time_ns}, :process {process}, :type :{kind}, :f :{function}, \
-             :value nil, :key {key}"
-        )?;
-        if *token > 0 {
-            write!(out, ", :token {token}")?;
-        }
-        if line.is_excused {
-            out.write_all(b", :error :not-granted")?;
-        }
-        out.write_all(b"}\n")?;
-    }
-    Ok(beliefs.skipped)
+    Ok((lines, beliefs.into_skipped()))
 }
 
 /// The order of lines of one time, which in a run are concurrent: invokes come first.
-const INVOKE: u8 = 0;
+pub(crate) const INVOKE: u8 = 0;
 /// The two ends of a hold that lasted no time stay next to each other.
 const INSTANT: u8 = 1;
-const COMPLETE: u8 = 2;
+pub(crate) const COMPLETE: u8 = 2;
 
-struct Line {
-    time_ns: u64,
-    rank: u8,
-    process: u64,
-    kind: &'static str,
-    function: &'static str,
-    key: KeyId,
-    token: u64,
-    is_excused: bool,
+pub(crate) struct Line {
+    pub(crate) time_ns: u64,
+    pub(crate) rank: u8,
+    pub(crate) process: u64,
+    pub(crate) kind: &'static str,
+    pub(crate) function: &'static str,
+    pub(crate) key: KeyId,
+    pub(crate) value: String,
+    pub(crate) token: u64,
+    pub(crate) error: Option<&'static str>,
 }
 
 fn push_lines(lines: &mut Vec<Line>, tenure: &Tenure, process: u64, unknown_ns: Option<u64>) {
-    let mut push = |time_ns: u64, rank, kind, function, token, is_excused| {
-        let key = tenure.key;
-        lines.push(Line { time_ns, rank, process, kind, function, key, token, is_excused });
+    let mut push = |time_ns: u64, rank, kind, function, token, is_excused: bool| {
+        let (key, value) = (tenure.key, "nil".to_owned());
+        let error = is_excused.then_some("not-granted");
+        lines.push(Line { time_ns, rank, process, kind, function, key, value, token, error });
     };
     let function = match tenure.answer {
         Answer::Denied(_) => "try-acquire",

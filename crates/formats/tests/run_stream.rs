@@ -275,31 +275,9 @@ fn a_run_that_breaks_off_is_decided_until_its_least_known_client() {
 
 fn run() -> Run {
     let plan = Plan {
-        locktest_version: env!("CARGO_PKG_VERSION").into(),
-        kernel: String::new(),
-        seed: 1,
-        backend: Backend::Etcd,
-        recipe: "lock-rpc".into(),
-        version: "3.4.23".into(),
-        server_binary: None,
-        server_settings: Vec::new(),
-        nodes: (1..=5).map(|n| format!("n{n}")).collect(),
         client_seeds: (0..CLIENTS as u64).collect(),
         keys: (0..KEYS).map(|n| format!("lock-{n}")).collect(),
-        lease_ttl_ms: 2000,
-        lock_delay_ms: 0,
-        hold_ms: 1,
-        overrun: false,
-        renew_while_waiting: true,
-        holder: HolderPolicy::Trusting,
-        acquire_timeout_ms: 1000,
-        op_timeout_ms: 1000,
-        time_limit_ms: 1000,
-        nemesis_interval_ms: 1000,
-        clock_drift_ppm: 0,
-        bounds: Bounds { lease_bound_ms: 2000, recovery_bound_ms: 10_000 },
-        fencing_tokens: true,
-        schedule: Vec::new(),
+        ..Plan::of(Backend::Etcd)
     };
     Run {
         id: "0a1b2c".into(),

@@ -246,6 +246,8 @@ pub enum Detail {
     },
     /// On a round.
     Round(Round),
+    /// On an info acquire: its client chose to give up waiting. It may have been granted all the same.
+    Cancelled,
 }
 
 /// One end of one operation of one client.
@@ -301,6 +303,7 @@ mod tests {
                 validity_left_ns: None,
                 votes: vec![],
             }),
+            Detail::Cancelled,
         ];
         for (number, detail) in (0..).zip(details) {
             let bytes = postcard::to_stdvec(&detail).expect("a detail can be stored");

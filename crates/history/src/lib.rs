@@ -29,6 +29,6 @@ pub use record::{ClientExit, ExitCause, LeaderView, Milestone, Probe, Record};
 pub use run_dir::{RunDir, RunDirError, write_atomically};
 pub use service::{
     Backend, CasWait, ReadMode, Recipe, RedisOptions, RedisPersistence, RedlockRequests,
-    SessionBehavior,
+    SessionBehavior, ZOOKEEPER_TICK_MS,
 };
 pub use workload::Workload;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Backend, CasWait, ClientId, FaultKind, NodeId, PartitionShape, ReadMode, Recipe, RedisOptions,
-    SessionBehavior, Workload,
+    SessionBehavior, Side, Workload,
 };
 
 /// What a holder does about its own lease deadline.
@@ -164,6 +164,19 @@ impl Plan {
         }
     }
 
+    /// A partition in words, such as `partition n1 n2 | n3 n4 n5`, or, if it splits clients, too,
+    /// `partition of clients from servers: n1 c1 | n2 n3 c2 c3`.
+    pub fn partition_in_words(&self, sides: &[Side]) -> String {
+        let splits_clients = sides.iter().any(|side| !side.clients.is_empty());
+        let what = if splits_clients { "partition of clients from servers:" } else { "partition" };
+        let sides = sides.iter().map(|side| {
+            let servers = side.servers.iter().map(|node| self.node_name(*node));
+            let clients = side.clients.iter().map(ClientId::to_string);
+            servers.chain(clients).collect::<Vec<_>>().join(" ")
+        });
+        format!("{what} {}", sides.collect::<Vec<_>>().join(" | "))
+    }
+
     /// The name of a lock; a number if the plan does not have it.
     pub fn key_name(&self, key: crate::KeyId) -> String {
         match self.keys.get(key.0 as usize) {
@@ -208,5 +221,16 @@ pub(crate) mod tests {
             lab: None,
             plan: plan_for_tests(),
         }
+    }
+
+    #[test]
+    fn a_partition_that_splits_clients_says_so_and_names_them() {
+        let plan = Plan::of(Backend::Redis);
+        let servers = |nodes: [u16; 2]| Side::of_servers(nodes.map(NodeId));
+        let mut sides = [servers([0, 1]), servers([2, 3])];
+        assert_eq!(plan.partition_in_words(&sides), "partition n1 n2 | n3 n4");
+        sides[1].clients = vec![ClientId(0), ClientId(2)];
+        let words = "partition of clients from servers: n1 n2 | n3 n4 c1 c3";
+        assert_eq!(plan.partition_in_words(&sides), words);
     }
 }

@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// A tick of the ZooKeeper servers that the tester configures: sessions last 2 to 20 of them, and are
+/// looked at once in each.
+pub const ZOOKEEPER_TICK_MS: u64 = 500;
+
 /// A lock service under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -54,6 +54,13 @@ impl Workload {
         self != Workload::Register
     }
 
+    /// Whether the values that clients read and write are in the store under test, so that clients
+    /// stamp both ends of each access. Otherwise the control node serves them, and stamps the
+    /// completions.
+    pub fn keeps_values_in_store(self) -> bool {
+        matches!(self, Workload::CriticalSection | Workload::Register)
+    }
+
     /// Whether clients compete for the same locks.
     pub fn contends(self) -> bool {
         self.takes_locks() && self != Workload::DifferentKeys

@@ -214,6 +214,11 @@ impl Lab {
     pub fn expected_addresses(spec: &LabSpec) -> Result<Vec<Ipv4Addr>, LabError> {
         Ok(expected_layout(spec)?.server_hosts().map(|host| host.address).collect())
     }
+
+    /// The addresses of the client namespaces in that lab.
+    pub fn expected_client_addresses(spec: &LabSpec) -> Result<Vec<Ipv4Addr>, LabError> {
+        Ok(expected_layout(spec)?.client_hosts().map(|host| host.address).collect())
+    }
 }
 
 fn expected_layout(spec: &LabSpec) -> Result<Layout, LabError> {

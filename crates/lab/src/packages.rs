@@ -7,20 +7,24 @@
 //! apt and without a network.
 
 mod apt;
+mod cache;
+mod carried;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::error::io_at;
 use crate::lock::LockFile;
-use crate::{CommandError, LabDirs, LabError, NODE_BASE};
+use crate::{CommandError, LabDirs, LabError};
+
+pub use carried::carried_versions;
 
 use apt::Apt;
+use cache::Cache;
 
 /// Another process may be fetching the same packages over a slow line.
 const CACHE_LOCK_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -32,6 +36,23 @@ pub struct PackageRequest {
     pub suite: String,
     /// The packages' names.
     pub packages: Vec<String>,
+    /// The upstream version that the first of them must have, if it matters: a suite may have
+    /// moved on.
+    pub version: Option<String>,
+}
+
+impl PackageRequest {
+    /// Packages of whatever version the suite carries.
+    pub fn new(suite: &str, packages: &[&str]) -> PackageRequest {
+        let packages = packages.iter().map(|name| (*name).to_owned()).collect();
+        PackageRequest { suite: suite.to_owned(), packages, version: None }
+    }
+
+    /// The same, if the first package is of this upstream version.
+    pub fn of_version(mut self, version: &str) -> PackageRequest {
+        self.version = Some(version.to_owned());
+        self
+    }
 }
 
 /// An extracted package.
@@ -45,6 +66,20 @@ pub struct ObtainedPackage {
     pub root: PathBuf,
     /// The same as the nodes of a lab see it.
     pub node_root: PathBuf,
+}
+
+impl ObtainedPackage {
+    /// The version that its authors gave it.
+    pub fn upstream_version(&self) -> &str {
+        upstream(&self.version)
+    }
+}
+
+/// The upstream part of a Debian version: `1.8.7` of `1:1.8.7+dfsg1-2+deb11u1`.
+fn upstream(version: &str) -> &str {
+    let version = version.split_once(':').map_or(version, |(_epoch, rest)| rest);
+    let end = version.find(['-', '+', '~']).unwrap_or(version.len());
+    &version[..end]
 }
 
 /// Why a package cannot be had.
@@ -87,6 +122,18 @@ pub enum PackageError {
         /// The package.
         package: String,
     },
+    /// The suite carries another version than the one asked for.
+    #[error("Debian {suite} carries {package} {carried}, and not {wanted}")]
+    OtherVersion {
+        /// The suite.
+        suite: String,
+        /// The package.
+        package: String,
+        /// The upstream version asked for.
+        wanted: String,
+        /// The upstream version that is there.
+        carried: String,
+    },
     /// Another command failed.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -102,8 +149,8 @@ pub async fn obtain(
 ) -> Result<Vec<ObtainedPackage>, PackageError> {
     request.check()?;
     let cache = Cache::open(dirs)?;
-    if request.missing(&cache).is_empty() {
-        return request.found(&cache);
+    if let Ok(found) = request.found(&cache) {
+        return Ok(found);
     }
     let _lock = LockFile::hold(&cache.root.join(".lock"), CACHE_LOCK_LIMIT).await?;
     // Whoever held the lock may have fetched the same.
@@ -165,9 +212,17 @@ impl PackageRequest {
         }
     }
 
+    /// What has to be fetched. Libraries belong to their server: if it is of another version,
+    /// all are fetched again.
     fn missing(&self, cache: &Cache) -> Vec<String> {
-        let absent = |package: &&String| cache.find(&self.suite, package).is_none();
+        let first = self.packages.first().and_then(|package| cache.find(&self.suite, package));
+        let is_other = first.is_some_and(|package| self.is_other(&package));
+        let absent = |package: &&String| is_other || cache.find(&self.suite, package).is_none();
         self.packages.iter().filter(absent).cloned().collect()
+    }
+
+    fn is_other(&self, first: &ObtainedPackage) -> bool {
+        self.version.as_ref().is_some_and(|wanted| first.upstream_version() != wanted)
     }
 
     fn found(&self, cache: &Cache) -> Result<Vec<ObtainedPackage>, PackageError> {
@@ -177,7 +232,18 @@ impl PackageRequest {
                 package: package.clone(),
             })
         };
-        self.packages.iter().map(find).collect()
+        let found = self.packages.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        match (&self.version, found.first()) {
+            (Some(wanted), Some(first)) if self.is_other(first) => {
+                Err(PackageError::OtherVersion {
+                    suite: self.suite.clone(),
+                    package: first.name.clone(),
+                    wanted: wanted.clone(),
+                    carried: first.upstream_version().to_owned(),
+                })
+            }
+            _ => Ok(found),
+        }
     }
 }
 
@@ -209,66 +275,6 @@ async fn fetch_into(
     Ok(())
 }
 
-/// The package cache: for each suite, the extracted packages, and for each package a record of
-/// the version that was resolved.
-struct Cache {
-    root: PathBuf,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Resolution {
-    version: String,
-}
-
-impl Cache {
-    fn open(dirs: &LabDirs) -> Result<Cache, LabError> {
-        Ok(Cache { root: dirs.create()?.package_cache })
-    }
-
-    fn find(&self, suite: &str, package: &str) -> Option<ObtainedPackage> {
-        let record = fs::read(self.record(suite, package)).ok()?;
-        let Resolution { version } = serde_json::from_slice(&record).ok()?;
-        let below = Path::new(suite).join(folder_name(package, &version)?);
-        let root = self.root.join(&below);
-        root.is_dir().then(|| ObtainedPackage {
-            name: package.to_owned(),
-            version,
-            root,
-            node_root: Path::new(NODE_BASE).join("packages").join(below),
-        })
-    }
-
-    /// Moves an extracted package in, then records it: a record never speaks of half a package.
-    fn keep(&self, suite: &str, package: &str, version: &str, tree: &Path) -> Result<(), LabError> {
-        let suite_dir = self.root.join(suite);
-        fs::create_dir_all(&suite_dir).map_err(io_at("create", &suite_dir))?;
-        let Some(folder) = folder_name(package, version) else { return Ok(()) };
-        let root = suite_dir.join(folder);
-        // If it is there it is whole, and servers may be running from it.
-        if !root.exists() {
-            fs::rename(tree, &root).map_err(io_at("create", &root))?;
-        }
-        let record = self.record(suite, package);
-        let fresh = record.with_extension("new");
-        serde_json::to_vec(&Resolution { version: version.to_owned() })
-            .map_err(io::Error::from)
-            .and_then(|json| fs::write(&fresh, json))
-            .and_then(|()| fs::rename(&fresh, &record))
-            .map_err(io_at("write", &record))
-    }
-
-    fn record(&self, suite: &str, package: &str) -> PathBuf {
-        self.root.join(suite).join(format!("{package}.json"))
-    }
-}
-
-/// A colon separates paths in many variables, so it is written as package files write it. `None`
-/// if the version is none and could lead out of the cache.
-fn folder_name(package: &str, version: &str) -> Option<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "+-.~:".contains(c);
-    version.chars().all(plain).then(|| format!("{package}_{}", version.replace(':', "%3a")))
-}
-
 fn files_in(dir: &Path) -> Result<Vec<PathBuf>, LabError> {
     let entries = fs::read_dir(dir).map_err(io_at("list", dir))?;
     let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
@@ -285,16 +291,12 @@ fn remove_directory(dir: &Path) -> Result<(), LabError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NODE_BASE;
 
     fn dirs() -> (tempfile::TempDir, LabDirs) {
         let dir = tempfile::tempdir().unwrap();
         let dirs = LabDirs { state: dir.path().join("s"), package_cache: dir.path().join("c") };
         (dir, dirs)
-    }
-
-    fn request(suite: &str, packages: &[&str]) -> PackageRequest {
-        let packages = packages.iter().map(|name| (*name).to_owned()).collect();
-        PackageRequest { suite: suite.to_owned(), packages }
     }
 
     fn extracted(dirs: &LabDirs) -> PathBuf {
@@ -308,7 +310,7 @@ mod tests {
         let (_guard, dirs) = dirs();
         let cache = Cache::open(&dirs).unwrap();
         cache.keep("a-suite", "thing", "5:1.0-2+b1", &extracted(&dirs)).unwrap();
-        let request = request("a-suite", &["thing"]);
+        let request = PackageRequest::new("a-suite", &["thing"]);
         assert_eq!(obtain_commands(&dirs, &request).unwrap(), [""; 0]);
         let obtained = obtain(&dirs, &request).await.unwrap();
         assert_eq!(obtained[0].version, "5:1.0-2+b1");
@@ -332,7 +334,9 @@ mod tests {
     async fn a_name_that_could_be_a_path_or_an_option_is_refused() {
         let (_guard, dirs) = dirs();
         for bad in ["", "../x", "-o", "a b", "A", "a/b", "a=1"] {
-            for request in [request(bad, &["thing"]), request("bookworm", &[bad])] {
+            for request in
+                [PackageRequest::new(bad, &["thing"]), PackageRequest::new("bookworm", &[bad])]
+            {
                 let error = obtain(&dirs, &request).await.unwrap_err();
                 assert!(matches!(error, PackageError::BadName { .. }), "{bad}");
             }
@@ -344,10 +348,38 @@ mod tests {
         let (_guard, dirs) = dirs();
         let cache = Cache::open(&dirs).unwrap();
         cache.keep("bullseye", "had", "1", &extracted(&dirs)).unwrap();
-        let commands = obtain_commands(&dirs, &request("bullseye", &["had", "wanted"])).unwrap();
+        let commands =
+            obtain_commands(&dirs, &PackageRequest::new("bullseye", &["had", "wanted"])).unwrap();
         let text = commands.join("\n");
         assert!(text.contains("MIRROR bullseye main"), "{text}");
         assert!(text.contains("download wanted"), "{text}");
         assert!(!text.contains("had_"), "{text}");
+    }
+
+    #[test]
+    fn a_cached_package_of_another_version_is_fetched_again_with_its_libraries() {
+        let (_guard, dirs) = dirs();
+        let cache = Cache::open(&dirs).unwrap();
+        cache.keep("a-suite", "server", "5:1.8.7+dfsg1-2", &extracted(&dirs)).unwrap();
+        cache.keep("a-suite", "library", "9-1", &extracted(&dirs)).unwrap();
+        let request = PackageRequest::new("a-suite", &["server", "library"]);
+        assert!(cached(&dirs, &request.clone().of_version("1.8.7")).is_some());
+        let other = request.of_version("1.8.8");
+        assert!(cached(&dirs, &other).is_none());
+        assert_eq!(other.missing(&cache), ["server", "library"]);
+        let text = other.found(&cache).unwrap_err().to_string();
+        assert_eq!(text, "Debian a-suite carries server 1.8.7, and not 1.8.8");
+    }
+
+    #[test]
+    fn the_upstream_version_is_what_stands_before_debians_own_part() {
+        for (debian, expected) in [
+            ("1.8.7+dfsg1-2+deb11u1", "1.8.7"),
+            ("3.4.23-4+b5", "3.4.23"),
+            ("5:7.0.15-1~deb12u5", "7.0.15"),
+            ("3.4", "3.4"),
+        ] {
+            assert_eq!(upstream(debian), expected);
+        }
     }
 }

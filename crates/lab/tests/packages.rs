@@ -3,7 +3,9 @@
 use std::fs;
 
 use locktest_lab::LabDirs;
-use locktest_lab::packages::{PackageError, PackageRequest, obtain, obtain_commands};
+use locktest_lab::packages::{
+    PackageError, PackageRequest, carried_versions, obtain, obtain_commands,
+};
 
 fn dirs() -> (tempfile::TempDir, LabDirs) {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -13,8 +15,7 @@ fn dirs() -> (tempfile::TempDir, LabDirs) {
 
 /// A small package that every suite has, and an older suite than any that is installed.
 fn request(packages: &[&str]) -> PackageRequest {
-    let packages = packages.iter().map(|name| (*name).to_owned()).collect();
-    PackageRequest { suite: "bullseye".to_owned(), packages }
+    PackageRequest::new("bullseye", packages)
 }
 
 #[tokio::test]
@@ -42,4 +43,22 @@ async fn a_package_that_the_suite_lacks_is_refused_in_the_words_of_apt() {
     let text = error.to_string();
     assert!(text.contains("Unable to locate package locktest-no-such-package"), "{text}");
     assert!(!dirs.package_cache.join(".fetch").exists());
+}
+
+#[tokio::test]
+async fn a_suite_that_carries_another_version_is_refused_with_the_one_that_it_carries() {
+    let (_guard, dirs) = dirs();
+    let wanted = request(&["hostname", "locktest-no-such-package"]);
+    let carried = carried_versions(&wanted).await.expect("the suite's versions");
+    let [(name, version)] = &Vec::from_iter(&carried)[..] else { panic!("one: {carried:?}") };
+    assert_eq!(name.as_str(), "hostname");
+
+    let outdated = request(&["hostname"]).of_version("0.1");
+    let error = obtain(&dirs, &outdated).await.expect_err("nobody carries it");
+    assert_eq!(
+        error.to_string(),
+        format!("Debian bullseye carries hostname {version}, and not 0.1")
+    );
+    let current = request(&["hostname"]).of_version(version);
+    assert_eq!(obtain(&dirs, &current).await.expect("a package")[0].upstream_version(), *version);
 }

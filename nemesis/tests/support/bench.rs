@@ -15,6 +15,9 @@ use tempfile::TempDir;
 
 const PORT: u16 = 2380;
 
+/// Added to a client's number, it is the last part of its address.
+const CLIENTS_BEFORE: u8 = 100;
+
 /// Takes connections on every address and closes them.
 const LISTENER: &str = r#"$s = IO::Socket::INET->new(Listen => 64, LocalPort => 2380, ReuseAddr => 1) or die $!;
 $| = 1; print "ready\n"; while (my $c = $s->accept) { close $c }"#;
@@ -25,12 +28,18 @@ const TOUCH: &str = "iptables -w -N touch && iptables -w -X touch";
 /// The namespaces, removed with everything in them when this is dropped.
 pub struct Bench {
     pub folder: TempDir,
+    /// That of the switch, then the nodes', then the clients'.
     namespaces: Vec<String>,
+    nodes: usize,
     listeners: Vec<Child>,
 }
 
 impl Bench {
     pub fn up(nodes: u8) -> Bench {
+        Bench::with_clients(nodes, 0)
+    }
+
+    pub fn with_clients(nodes: u8, clients: u8) -> Bench {
         assert!(
             nix::unistd::geteuid().is_root(),
             "this test makes network namespaces: run it as root"
@@ -39,25 +48,30 @@ impl Bench {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("lt-test-{}-{number}", std::process::id());
         let folder = tempfile::tempdir_in("/var/tmp").expect("a temporary folder");
-        let mut bench = Bench { folder, namespaces: Vec::new(), listeners: Vec::new() };
+        let mut bench =
+            Bench { folder, namespaces: Vec::new(), nodes: nodes.into(), listeners: Vec::new() };
         let switch = format!("{prefix}-s");
         bench.namespaces.push(switch.clone());
         sh(&format!(
             "ip netns add {switch} && ip -n {switch} link add name bridge0 type bridge && ip -n {switch} link set bridge0 up"
         ));
-        for n in 1..=nodes {
-            let namespace = format!("{prefix}-{n}");
+        let nodes = (1..=nodes).map(|n| (format!("n{n}"), n));
+        let clients = (1..=clients).map(|n| (format!("c{n}"), CLIENTS_BEFORE + n));
+        for (name, host) in nodes.chain(clients) {
+            let namespace = format!("{prefix}-{name}");
             bench.namespaces.push(namespace.clone());
             sh(&format!(
                 "ip netns add {namespace} && ip -n {namespace} link set lo up && \
-                 ip -n {switch} link add name p{n} type veth peer name eth0 netns {namespace} && \
-                 ip -n {switch} link set p{n} master bridge0 up && \
-                 ip -n {namespace} addr add 10.1.0.{n}/24 dev eth0 && \
+                 ip -n {switch} link add name {name} type veth peer name eth0 netns {namespace} && \
+                 ip -n {switch} link set {name} master bridge0 up && \
+                 ip -n {namespace} addr add 10.1.0.{host}/24 dev eth0 && \
                  ip -n {namespace} link set eth0 up && \
                  ip netns exec {namespace} sh -c '{TOUCH}'"
             ));
-            std::fs::create_dir(bench.folder.path().join(format!("n{n}"))).expect("a folder");
-            bench.listen(&namespace);
+            if name.starts_with('n') {
+                std::fs::create_dir(bench.folder.path().join(name)).expect("a folder");
+                bench.listen(&namespace);
+            }
         }
         std::fs::create_dir(bench.run_dir()).expect("a folder");
         bench
@@ -89,7 +103,7 @@ impl Bench {
     }
 
     pub fn endpoints(&self) -> Vec<Endpoint> {
-        (1..self.namespaces.len())
+        (1..=self.nodes)
             .map(|n| Endpoint {
                 ssh: SshTarget {
                     name: format!("n{n}"),
@@ -103,6 +117,22 @@ impl Bench {
                 probe_port: PORT,
             })
             .collect()
+    }
+
+    pub fn clients(&self) -> Vec<Ipv4Addr> {
+        let clients = 1..(self.namespaces.len() - self.nodes) as u8;
+        clients.map(|n| Ipv4Addr::new(10, 1, 0, CLIENTS_BEFORE + n)).collect()
+    }
+
+    /// Whether a client can connect to a node.
+    pub fn connects(&self, client: &str, node: &str) -> bool {
+        let number: usize = client.trim_start_matches('c').parse().expect("a client's name");
+        let namespace = &self.namespaces[self.nodes + number];
+        let address = &self.endpoints()[node_number(node) - 1].address;
+        let connect = format!("exec 3<>/dev/tcp/{address}/{PORT}");
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace, "timeout", "2", "bash", "-c", &connect]);
+        command.stderr(Stdio::null()).status().expect("ip").success()
     }
 
     pub fn remote(&self) -> BenchRemote {
@@ -120,7 +150,7 @@ impl Bench {
 
     /// Plants rules as an administrator might have, near and like those of the nemesis.
     pub fn plant_foreign_rules(&self) {
-        for namespace in &self.namespaces[1..] {
+        for namespace in &self.namespaces[1..=self.nodes] {
             sh_with_input(
                 &format!("ip netns exec {namespace} iptables-restore --noflush -w"),
                 "*filter\n:ADMIN - [0:0]\n:LT-r1-11 - [0:0]\n\
@@ -139,7 +169,7 @@ impl Bench {
             let lines = saved.lines().filter(|line| !line.starts_with('#'));
             lines.map(|line| line.split(" [").next().unwrap_or(line)).collect::<Vec<_>>().join("\n")
         };
-        self.namespaces[1..].iter().map(save).collect()
+        self.namespaces[1..=self.nodes].iter().map(save).collect()
     }
 
     /// The processes in a node's namespace.
@@ -165,8 +195,11 @@ impl Drop for Bench {
 }
 
 fn namespace_of<'a>(namespaces: &'a [String], node: &str) -> &'a str {
-    let number: usize = node.trim_start_matches('n').parse().expect("a node's name");
-    &namespaces[number]
+    &namespaces[node_number(node)]
+}
+
+fn node_number(node: &str) -> usize {
+    node.trim_start_matches('n').parse().expect("a node's name")
 }
 
 fn pids(namespace: &str) -> HashSet<u32> {

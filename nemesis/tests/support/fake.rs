@@ -36,7 +36,7 @@ impl Step {
     }
 }
 
-/// Five nodes that keep one bit each: whether the fault is applied.
+/// Five nodes that keep the rules which they were given.
 #[derive(Default)]
 pub struct FakeRemote {
     /// `(node, step)` that answers "unreachable".
@@ -49,7 +49,8 @@ pub struct FakeRemote {
     pub journal: Option<PathBuf>,
     pub log: Mutex<Vec<(String, Step, RemoteCommand)>>,
     pub open_at_command: Mutex<Vec<bool>>,
-    pub applied: Mutex<HashMap<String, bool>>,
+    /// The addresses that each node drops; none once the fault was undone.
+    pub applied: Mutex<HashMap<String, Vec<String>>>,
 }
 
 impl FakeRemote {
@@ -64,12 +65,12 @@ impl FakeRemote {
     }
 
     pub fn any_applied(&self) -> bool {
-        self.applied.lock().expect("the bits").values().any(|applied| *applied)
+        self.applied.lock().expect("the bits").values().any(|rules| !rules.is_empty())
     }
 
     fn answer(&self, node: &str, step: Step, command: &RemoteCommand) -> String {
         let mut applied = self.applied.lock().expect("the bits");
-        let is_applied = applied.get(node).copied().unwrap_or(false);
+        let rules = applied.get(node).cloned().unwrap_or_default();
         // The scripts name their chain; its spelling is part of the contract.
         let chain = command
             .script
@@ -78,21 +79,27 @@ impl FakeRemote {
             .unwrap_or_default();
         match step {
             Step::Apply => {
-                applied.insert(node.to_owned(), true);
+                let sources = command.script.lines().filter_map(|line| {
+                    Some(line.split_once(" -s ")?.1.split(' ').next()?.to_owned())
+                });
+                applied.insert(node.to_owned(), sources.collect());
                 String::new()
             }
             Step::Undo => {
-                applied.insert(node.to_owned(), false);
+                applied.insert(node.to_owned(), Vec::new());
                 String::new()
             }
-            Step::Check if is_applied => format!("present {chain}\n-N {chain}\n"),
-            Step::Counters if is_applied => {
-                format!("present {chain}\n-A {chain} -s 10.1.0.9/32 -c 3 180 -j DROP\n")
+            Step::Check if !rules.is_empty() => format!("present {chain}\n-N {chain}\n"),
+            Step::Counters if !rules.is_empty() => {
+                let counted =
+                    rules.iter().map(|rule| format!("-A {chain} -s {rule}/32 -c 3 180 -j DROP\n"));
+                format!("present {chain}\n{}", counted.collect::<String>())
             }
             Step::Check | Step::Counters => format!("absent {chain}\n"),
             Step::Probe => {
-                let was_undone = applied.values().any(|cut| !cut);
-                let cut = applied.values().any(|cut| *cut) || (self.deaf_after_undo && was_undone);
+                let was_undone = applied.values().any(Vec::is_empty);
+                let cut = applied.values().any(|rules| !rules.is_empty())
+                    || (self.deaf_after_undo && was_undone);
                 let outcome = if cut { "timed-out" } else { "connected" };
                 let probed = command.script.lines().filter_map(|line| {
                     let mut words = line.strip_prefix("probe 10.")?.split(' ');

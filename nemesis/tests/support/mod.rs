@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use locktest_cluster::NowNs;
-use locktest_history::NodeId;
+use locktest_history::{ClientId, NodeId, Side};
 use locktest_nemesis::{Endpoint, Nemesis, NemesisSetting};
 
 /// A clock that ticks at every look.
@@ -19,16 +19,21 @@ pub fn ticks() -> NowNs {
     Arc::new(move || next.fetch_add(1, Ordering::Relaxed))
 }
 
-pub fn side(nodes: &[u16]) -> Vec<NodeId> {
-    nodes.iter().copied().map(NodeId).collect()
+pub fn side(servers: &[u16]) -> Side {
+    Side::of_servers(servers.iter().copied().map(NodeId))
 }
 
-/// The setting of run `r1`, whose journal and index are below `folder`.
+pub fn side_with(servers: &[u16], clients: &[u32]) -> Side {
+    Side { clients: clients.iter().copied().map(ClientId).collect(), ..side(servers) }
+}
+
+/// The setting of run `r1` without clients, whose journal and index are below `folder`.
 pub fn setting(folder: &Path, endpoints: Vec<Endpoint>, node_run_dir: &Path) -> NemesisSetting {
     NemesisSetting {
         run_id: "r1".into(),
         lab_id: None,
         endpoints,
+        clients: Vec::new(),
         node_run_dir: node_run_dir.to_owned(),
         journal: folder.join("faults.jsonl"),
         state_dir: folder.join("state"),

@@ -16,17 +16,18 @@ const MAX_CLIENTS: usize = 60;
 
 /// All of them, with what their numbers mean.
 pub(crate) fn latency(verdict: &Verdict) -> Markup {
-    let Latency { acquire, acquire_intended, acquire_by_fault, acquire_by_client, release } =
-        &verdict.latency;
+    let Latency { acquire_intended, acquire_by_fault, acquire_by_client, .. } = &verdict.latency;
+    let by_operation = latency::by_operation(&verdict.latency, None);
+    let by_operation: Vec<(&str, Vec<Row>)> =
+        by_operation.into_iter().map(|(name, phases)| (name, latency::by_phase(phases))).collect();
     let faults = &acquire_by_fault[..acquire_by_fault.len().min(MAX_FAULTS)];
     let clients = &acquire_by_client[..acquire_by_client.len().min(MAX_CLIENTS)];
-    let acquire = latency::by_phase(acquire);
     let intended = acquire_intended.as_ref().map(latency::by_phase).unwrap_or_default();
-    let release = latency::by_phase(release);
     let by_fault = latency::by_fault(faults);
     let by_client = latency::by_client(clients);
-    let low_n = [&acquire, &intended, &release, &by_fault, &by_client]
+    let low_n = [&intended, &by_fault, &by_client]
         .into_iter()
+        .chain(by_operation.iter().map(|(_, rows)| rows))
         .any(|rows| latency::has_low_n(rows));
     html! {
         section {
@@ -36,8 +37,10 @@ pub(crate) fn latency(verdict: &Verdict) -> Markup {
                 "the least and the greatest are exact, a percentile is at most 0.1 % too high."
                 @if low_n { " A number with an asterisk rests on few samples: " (LOW_N_NOTE) "." }
             }
-            h3 { "Acquire, by the phase in which it began" }
-            (table("phase", &acquire))
+            @for (name, rows) in &by_operation {
+                h3 { (sentence_case(name)) ", by the phase in which it began" }
+                (table("phase", rows))
+            }
             @if !intended.is_empty() {
                 h3 { "Acquire, from when its client meant to begin" }
                 (table("phase", &intended))
@@ -47,9 +50,7 @@ pub(crate) fn latency(verdict: &Verdict) -> Markup {
                     "what the last attempt left, or a process that did not run, counts here and not above."
                 }
             }
-            h3 { "Release, by the phase in which it began" }
-            (table("phase", &release))
-            @if !by_fault.is_empty() {
+            @if verdict.workload.takes_locks() && !by_fault.is_empty() {
                 h3 { "Acquire, by the fault in which it began" }
                 (table("fault", &by_fault))
                 (left_out(acquire_by_fault.len() - faults.len(), "more fault"))

@@ -44,7 +44,7 @@ pub(crate) fn page(verdict: &Verdict, history: &History, holds: &[Hold]) -> Mark
                     (doubts(verdict))
                     (sections::violations(verdict))
                     section {
-                        h2 { "Who held when" }
+                        h2 { @if verdict.workload.takes_locks() { "Who held when" } @else { "Faults and servers" } }
                         (timeline::timeline(verdict, history, holds))
                     }
                     (latency::latency(verdict))
@@ -110,8 +110,9 @@ fn verdict_card(verdict: &Verdict, history: &History) -> Markup {
         }
         dl.facts {
             dt { "started" } dd { (utc(history.run.started_at_unix_s)) ", " (span(verdict, history)) }
-            dt { "server" } dd { (verdict.backend) " " (visible(&verdict.version, 80)) ", recipe "
-                (visible(&verdict.recipe, 80)) ", lease TTL " (plan.lease_ttl_ms) " ms" }
+            dt { "server" } dd { (verdict.backend) " " (visible(&verdict.version, 80))
+                @if verdict.workload.takes_locks() { ", recipe " (verdict.recipe) ", lease TTL " (plan.lease_ttl_ms) " ms" } }
+            dt { "workload" } dd { (wording::workload(verdict)) }
             dt { "tried" } dd { (tried(verdict)) }
             dt { "seed" } dd { (verdict.seed) ", run " (visible(&verdict.run_id, 80)) }
         }
@@ -140,6 +141,9 @@ fn span(verdict: &Verdict, history: &History) -> String {
 
 fn tried(verdict: &Verdict) -> String {
     let counts = &verdict.counts;
+    if counts.registers.is_some() {
+        return wording::answers(counts);
+    }
     format!(
         "acquires: {}; {}, {}, {} refused by the fence",
         wording::answers(counts),

@@ -60,7 +60,7 @@ fn first_of_class(violation: &Violation, verdict: &Verdict) -> Markup {
 fn place(violation: &Violation) -> String {
     let key = match violation.key.as_str() {
         "" => String::new(),
-        key => format!(", lock \u{201c}{}\u{201d}", visible(key, 60)),
+        key => format!(", key \u{201c}{}\u{201d}", visible(key, 60)),
     };
     let resource = match violation.resource {
         Some(Resource::Unfenced) => ", on the resource without a fence",
@@ -95,7 +95,7 @@ fn all_of_class(verdict: &Verdict, class: ViolationClass, n: u64) -> Markup {
         h3 { (class) " \u{d7} " (n) }
         div.scroll tabindex="0" {
             table {
-                thead { tr { th.n { "at" } th { "lock" } th { "why" } th { "during" } } }
+                thead { tr { th.n { "at" } th { "key" } th { "why" } th { "during" } } }
                 tbody {
                     @for violation in &shown {
                         tr {
@@ -127,7 +127,7 @@ pub(crate) fn faults(verdict: &Verdict) -> Markup {
                             th { "undone" } th { "afterwards" }
                         } }
                         tbody {
-                            @for fault in verdict.faults.iter().take(MAX_FAULTS) { (fault_row(fault)) }
+                            @for fault in verdict.faults.iter().take(MAX_FAULTS) { (fault_row(fault, verdict.workload.takes_locks())) }
                         }
                     }
                 }
@@ -146,7 +146,7 @@ pub(crate) fn faults(verdict: &Verdict) -> Markup {
     }
 }
 
-fn fault_row(fault: &FaultSummary) -> Markup {
+fn fault_row(fault: &FaultSummary, takes_locks: bool) -> Markup {
     let word = |known: bool, word| match known {
         true => badge(Tone::Good, word),
         false => badge(Tone::Doubt, "not shown"),
@@ -159,7 +159,7 @@ fn fault_row(fault: &FaultSummary) -> Markup {
             td.n { (seconds(fault.end_ns)) }
             td { (word(fault.bit, "bit")) (proofs(&fault.proof)) }
             td { (word(fault.undone, "undone")) (proofs(&fault.undo_proof)) }
-            td { (wording::recovery(fault)) }
+            td { (wording::recovery(fault, takes_locks)) }
         }
     }
 }
@@ -193,6 +193,8 @@ pub(crate) fn appendix(verdict: &Verdict, history: &History) -> Markup {
             h2 { "Appendix" }
             h3 { "Plan" }
             dl.facts {
+                dt { "workload" } dd { (plan.workload) }
+                dt { "reads" } dd { (plan.read_mode) }
                 dt { "servers" } dd { (nodes.join(", ")) }
                 @if let Some(lab) = &history.run.lab { dt { "lab" } dd { (visible(lab, 80)) } }
                 dt { "kernel" } dd { (visible(&plan.kernel, 120)) }
@@ -224,7 +226,7 @@ pub(crate) fn appendix(verdict: &Verdict, history: &History) -> Markup {
                 li { "All instants are of one clock, taken by the clients before a request is sent and after its answer came. What happened in between on a server is not seen." }
                 li { "A lease counts as valid from the grant until the release was asked for or the time to live, counted from before the request that last renewed it, has passed. The service may well keep it longer." }
                 li { "Denied acquires do not decide safety: a store may deny while nobody holds. Denials that no holder explains: " (verdict.counts.spurious_denials) "." }
-                @if !plan.fencing_tokens { li { "This backend returns no fencing token, so nothing can stop a holder whose lease is over." } }
+                @if plan.workload.takes_locks() && !plan.recipe.has_fencing_tokens() { li { "This recipe returns no fencing token, so nothing can stop a holder whose lease is over." } }
             }
         }
     }

@@ -45,6 +45,26 @@ fn assert_well_formed(html: &str) {
 }
 
 #[test]
+fn the_page_of_a_register_speaks_of_reads_and_writes_and_of_no_lock() {
+    let verdict = testing::stale_read();
+    let page = page(&verdict, &testing::history(5), &[]).into_string();
+    for part in ["register, serializable reads", "Read, by the phase", "Cas, by the phase"] {
+        assert!(page.contains(part), "{part}");
+    }
+    for part in ["Acquire", "Who held when", "Release, by"] {
+        assert!(!page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn the_page_says_what_each_server_of_a_redlock_said() {
+    let page = page(&testing::split_redlock(), &testing::history(5), &[]).into_string();
+    let said = "c1: acquire at 13.360 s: n1 yes 1.0 ms, n2 yes 2.0 ms, n3 yes 1.0 ms, n4 no answer 50.0 ms";
+    assert!(page.contains(said));
+    assert!(page.contains("51.0 ms in all, valid for 1.93 s more"));
+}
+
+#[test]
 fn each_verdict_makes_one_well_formed_page_that_stands_alone() {
     let verdicts =
         [testing::held(), testing::violated(), testing::needs_fencing(), testing::undecided()];
@@ -177,7 +197,6 @@ fn text_from_outside_is_escaped_cut_and_cannot_reorder_the_page() {
     let (mut history, holds) = testing::run(5, &verdict, 50);
     verdict.summary = hostile.clone();
     verdict.version = hostile.clone();
-    verdict.recipe = hostile.clone();
     verdict.run_id = hostile.clone();
     verdict.command = hostile.clone();
     verdict.not_tested = vec![hostile.clone(); 100];

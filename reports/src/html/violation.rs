@@ -6,9 +6,11 @@ use locktest_analyzer::{FaultSummary, Involved, Violation};
 use locktest_history::{Function, Outcome};
 use maud::{Markup, html};
 
+use super::parts::list;
 use super::scale::{Scale, WIDTH, label_width, px};
 use crate::drawing::{self, Drawing, Lane, Span, SpanKind};
 use crate::text::{seconds, visible};
+use crate::wording;
 
 const TOP: f64 = 30.0;
 const LANE_HEIGHT: f64 = 24.0;
@@ -17,6 +19,9 @@ const LEAST_WIDTH: f64 = 2.0;
 
 /// More operations than this are left to verdict.json.
 const MAX_OPERATIONS: usize = 40;
+
+/// What the servers said in one round is cut to this length.
+const MAX_ROUND: usize = 600;
 
 /// The drawing, or nothing if the violation names no operation.
 pub(crate) fn figure(violation: &Violation, faults: &[FaultSummary]) -> Markup {
@@ -139,6 +144,28 @@ pub(crate) fn operations(violation: &Violation) -> Markup {
             }
             @if left_out > 0 { p.note { (left_out) " more in verdict.json." } }
         }
+        (rounds(violation))
+    }
+}
+
+/// What independent servers said to each owner.
+fn rounds(violation: &Violation) -> Markup {
+    let told: Vec<String> = violation
+        .operations
+        .iter()
+        .take(MAX_OPERATIONS)
+        .flat_map(|operation| {
+            let rounds = operation.rounds.iter();
+            rounds.map(|round| {
+                visible(&format!("{}: {}", operation.client, wording::round(round)), MAX_ROUND)
+            })
+        })
+        .collect();
+    html! {
+        @if !told.is_empty() {
+            p.note { "What each server said:" }
+            (list(&told))
+        }
     }
 }
 
@@ -174,6 +201,8 @@ fn function_word(function: Function) -> &'static str {
         Function::Lost => "lost",
         Function::Read => "read",
         Function::Write => "write",
+        Function::Cas => "cas",
+        Function::Round => "round",
     }
 }
 

@@ -43,6 +43,16 @@ fn a_run_that_decided_nothing() {
     snapshot("undecided", &testing::undecided());
 }
 
+#[test]
+fn a_read_of_the_past() {
+    snapshot("stale_read", &testing::stale_read());
+}
+
+#[test]
+fn what_each_server_said_to_the_owners_of_a_redlock() {
+    snapshot("split_redlock", &testing::split_redlock());
+}
+
 const GREEN: &str = "\u{1b}[32m";
 const YELLOW: &str = "\u{1b}[33m";
 const RED: &str = "\u{1b}[31m";

@@ -1,127 +1,173 @@
-//! When a client means to begin its acquires.
+//! What clients choose, and what the workloads make of the store's answers.
 
-use std::cell::RefCell;
-use std::io;
-use std::rc::Rc;
+use std::collections::HashSet;
 
-use locktest_history::{ClientId, Phase};
+use locktest_history::{Detail, Function, Phase};
 
 use super::*;
 use crate::clock::RunClock;
-use crate::protocol::{FromClient, ToClient};
-use crate::testing::plan;
+use crate::protocol::ToClient;
+use crate::recipes::CallError;
+use crate::recorder::Recorder;
+use crate::testing::{FakeStore, LockAnswer, Sent, plan};
 
-/// A store that denies its first locks, and says stop at the last that it is asked for.
-struct Store<'a> {
-    denials: usize,
-    asked: Cell<usize>,
-    stop_at: Option<(usize, &'a Control)>,
+fn denied() -> LockAnswer {
+    LockAnswer::Failed(CallError::Refused("held".into()))
 }
 
-impl LockRecipe for Store<'_> {
-    type LeaseId = ();
-
-    async fn open(&self, _: usize) -> Result<Lease<()>, CallError> {
-        Ok(Lease { id: (), ttl_ms: 2000 })
-    }
-
-    async fn lock(&self, _: usize, (): &(), _: &str, _: Instant) -> Result<Grant, CallError> {
-        self.asked.update(|asked| asked + 1);
-        if let Some((last, control)) = self.stop_at
-            && self.asked.get() == last
-        {
-            control.hear(ToClient::Stop);
+/// The loop with sections that only stay inside, until the store was asked for `locks` locks.
+async fn looped(plan: &Plan, client: u32, store: &FakeStore, locks: usize) -> (Sent, Ended) {
+    let (control, sent) = (Control::default(), Sent::default());
+    let recorder = Recorder::new(ClientId(client), RunClock::start(), sent.clone());
+    let client = LockClient::new(store, plan, &recorder, &control);
+    let work = run(&client, 1, async |_, _, hold: HoldPlan| hold.stay(&control).await);
+    let stop = async {
+        while store.count("lock") < locks {
+            tokio::task::yield_now().await;
         }
-        if self.asked.get() <= self.denials {
-            return Err(CallError::Refused("held".into()));
-        }
-        Ok(Grant { entry: Vec::new(), revision: None, waited: Duration::ZERO, lease_start: None })
-    }
-
-    async fn try_lock(&self, server: usize, lease: &(), key: &str) -> Result<Grant, CallError> {
-        self.lock(server, lease, key, Instant::now()).await
-    }
-
-    async fn renew(&self, _: usize, (): &(), _: &str) -> Result<Renewal, CallError> {
-        Ok(Renewal::Renewed)
-    }
-
-    async fn entry(&self, _: usize, (): &(), _: &str, _: &Grant) -> Result<Entry, CallError> {
-        Ok(Entry { ours: true, token: None, at_revision: None })
-    }
-
-    async fn unlock(&self, _: usize, (): &(), _: &str, _: &Grant) -> Result<(), CallError> {
-        Ok(())
-    }
-
-    async fn revoke(&self, _: usize, (): &(), _: &str) -> Result<(), CallError> {
-        Ok(())
-    }
-}
-
-/// What has left the process.
-#[derive(Clone, Default)]
-struct Sent(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Sent {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Sent {
-    /// The details of the acquires' invokes, and when something of `function` came to `phase`.
-    fn acquires_and(&self, function: Function, phase: Phase) -> (Vec<Detail>, Vec<u64>) {
-        let sent = self.0.borrow();
-        let (mut acquires, mut times_ns) = (Vec::new(), Vec::new());
-        for line in std::str::from_utf8(&sent).expect("lines are text").lines() {
-            let FromClient::Event(event) = FromClient::parse(line).expect("a whole line") else {
-                continue;
-            };
-            if (event.function, event.phase) == (Function::Acquire, Phase::Invoke) {
-                if let Detail::Intended { start_ns } = event.detail {
-                    assert!(start_ns <= event.time_ns, "{event:?}");
-                }
-                acquires.push(event.detail);
-            } else if (event.function, event.phase) == (function, phase) {
-                times_ns.push(event.time_ns);
-            }
-        }
-        (acquires, times_ns)
-    }
-}
-
-#[tokio::test]
-async fn the_next_acquire_is_meant_to_begin_when_the_release_is_known_and_not_once_the_lease_is_gone()
- {
-    let (plan, control, sent) = (plan(), Control::default(), Sent::default());
-    let recorder = Recorder::new(ClientId(0), RunClock::start(), sent.clone());
-    let store = Store { denials: 0, asked: Cell::new(0), stop_at: None };
-    let client = MutexClient::new(store, &plan, &recorder, &control);
-    let two_attempts = async {
-        for attempt in 1..=2 {
-            let owner = Owner { attempt, key: KeyId(0) };
-            let held = client.acquire(owner).await.expect("the store grants every lock");
-            client.release(owner, &held).await;
-        }
+        control.hear(ToClient::Stop);
+        std::future::pending().await
     };
-    recorder.attend(two_attempts).await;
-    let (acquires, released_ns) = sent.acquires_and(Function::Release, Phase::Ok);
-    assert_eq!(acquires, [Detail::None, Detail::Intended { start_ns: released_ns[0] }]);
+    let ended = recorder
+        .attend(async {
+            tokio::select! {
+                ended = work => ended,
+                never = stop => never,
+            }
+        })
+        .await;
+    (sent, ended)
+}
+
+fn of(workload: Workload) -> Plan {
+    Plan { workload, hold_ms: 0, lease_ttl_ms: 1, ..plan() }
 }
 
 #[tokio::test]
 async fn after_a_denial_the_next_acquire_is_meant_to_begin_one_pause_later() {
-    let (plan, control, sent) = (plan(), Control::default(), Sent::default());
-    let recorder = Recorder::new(ClientId(0), RunClock::start(), sent.clone());
-    let store = Store { denials: 2, asked: Cell::new(0), stop_at: Some((2, &control)) };
-    let client = MutexClient::new(store, &plan, &recorder, &control);
-    recorder.attend(client.run(1)).await;
-    let (acquires, denied_ns) = sent.acquires_and(Function::Acquire, Phase::Fail);
-    let start_ns = denied_ns[0] + PAUSE_AFTER_FAILURE.as_nanos() as u64;
-    assert_eq!(acquires, [Detail::None, Detail::Intended { start_ns }]);
+    let store = FakeStore::answering([denied(), denied()]);
+    let (sent, _) = looped(&of(Workload::Mutex), 0, &store, 2).await;
+    let acquires = sent.of(Function::Acquire, Phase::Invoke);
+    let (denied_ns, _) = sent.of(Function::Acquire, Phase::Fail)[0];
+    let start_ns = denied_ns + PAUSE_AFTER_FAILURE.as_nanos() as u64;
+    assert_eq!(acquires[0].1, Detail::None);
+    assert_eq!(acquires[1].1, Detail::Intended { start_ns });
+}
+
+#[tokio::test]
+async fn after_a_hold_the_next_acquire_is_meant_to_begin_one_rest_later() {
+    let plan = Plan { hold_ms: 2, ..of(Workload::Mutex) };
+    let (sent, _) = looped(&plan, 0, &FakeStore::new(), 2).await;
+    let rest = plan_attempt(&mut ChaCha8Rng::seed_from_u64(1), &plan, ClientId(0)).rest;
+    let (released_ns, _) = sent.of(Function::Release, Phase::Ok)[0];
+    let start_ns = released_ns + rest.as_nanos() as u64;
+    assert_eq!(sent.of(Function::Acquire, Phase::Invoke)[1].1, Detail::Intended { start_ns });
+}
+
+#[tokio::test]
+async fn a_denied_try_is_repeated_at_the_same_server_and_a_failed_one_at_the_next() {
+    let failed = LockAnswer::Failed(CallError::Unknown("no answer".into()));
+    let store = FakeStore::answering([denied(), failed]);
+    let plan = Plan { nodes: vec!["n1".into(), "n2".into()], ..of(Workload::Try) };
+    let (sent, _) = looped(&plan, 0, &store, 3).await;
+    let tries = sent
+        .events()
+        .into_iter()
+        .filter(|event| (event.function, event.phase) == (Function::TryAcquire, Phase::Invoke));
+    let servers: Vec<u16> = tries.filter_map(|event| Some(event.server?.0)).take(3).collect();
+    assert_eq!(servers, [0, 0, 1]);
+    assert!(sent.of(Function::Acquire, Phase::Invoke).is_empty());
+}
+
+#[tokio::test]
+async fn a_client_dies_only_while_it_holds() {
+    let store = FakeStore::new();
+    let (sent, ended) = looped(&of(Workload::Crash), 0, &store, 10_000).await;
+    assert_eq!(ended, Ended::Crash);
+    let events = sent.events();
+    let last = events.last().expect("events").attempt;
+    assert!(last > 1, "it lives for a while");
+    let steps: Vec<_> = events
+        .iter()
+        .filter(|event| event.attempt == last)
+        .map(|event| (event.function, event.phase))
+        .collect();
+    assert_eq!(steps, [(Function::Acquire, Phase::Invoke), (Function::Acquire, Phase::Ok)]);
+}
+
+#[tokio::test]
+async fn nobody_dies_in_other_workloads() {
+    for workload in [Workload::Mutex, Workload::Cancel, Workload::Try] {
+        let (_, ended) = looped(&of(workload), 0, &FakeStore::new(), 200).await;
+        assert_eq!(ended, Ended::Stopped, "{workload}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_dies_once_the_run_is_over() {
+    let control = Control::default();
+    control.hear(ToClient::Stop);
+    let hold = HoldPlan { length: Duration::ZERO, renew: true, crash: true };
+    assert_eq!(hold.stay(&control).await, HoldEnd::Done);
+}
+
+#[tokio::test]
+async fn with_different_keys_each_client_keeps_to_its_own() {
+    let keys = (0..5).map(|n| format!("lock-{n}")).collect();
+    let plan = Plan { keys, ..of(Workload::DifferentKeys) };
+    let (sent, _) = looped(&plan, 3, &FakeStore::new(), 20).await;
+    let keys: HashSet<u32> = sent.events().iter().map(|event| event.key.0).collect();
+    assert_eq!(keys, HashSet::from([3]));
+}
+
+fn plans(plan: &Plan) -> Vec<AttemptPlan> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    (0..1500).map(|_| plan_attempt(&mut rng, plan, ClientId(0))).collect()
+}
+
+fn count(plans: &[AttemptPlan], what: impl Fn(&AttemptPlan) -> bool) -> usize {
+    plans.iter().filter(|plan| what(plan)).count()
+}
+
+#[test]
+fn about_half_of_the_waits_are_to_be_given_up_within_the_usual_hold() {
+    let plan = Plan { workload: Workload::Cancel, ..plan() };
+    let plans = plans(&plan);
+    let given_up = count(&plans, |plan| plan.patience.is_some());
+    assert!((600..900).contains(&given_up), "{given_up}");
+    let usual = Duration::from_millis(plan.hold_ms);
+    assert!(plans.iter().filter_map(|plan| plan.patience).all(|patience| patience <= usual));
+}
+
+#[test]
+fn about_one_hold_in_fifteen_is_a_clients_last_and_then_no_hold_is_long() {
+    let plan = Plan { workload: Workload::Crash, ..plan() };
+    let plans = plans(&plan);
+    let deaths = count(&plans, |plan| plan.hold.crash);
+    assert!((60..150).contains(&deaths), "{deaths}");
+    let longest = Duration::from_millis(2 * plan.hold_ms);
+    assert!(plans.iter().all(|plan| plan.hold.length <= longest));
+}
+
+#[test]
+fn one_hold_in_five_is_long_and_another_one_overruns_if_it_is_to() {
+    let ttl = Duration::from_millis(plan().lease_ttl_ms);
+    let long = |plan: &AttemptPlan| plan.hold.length >= ttl / 2 && plan.hold.length < ttl;
+    let overruns = |plan: &AttemptPlan| plan.hold.length > ttl && !plan.hold.renew;
+    let usual = plans(&plan());
+    assert!((200..400).contains(&count(&usual, long)));
+    assert_eq!(count(&usual, overruns), 0);
+    let plans = plans(&Plan { overrun: true, ..plan() });
+    assert!((200..400).contains(&count(&plans, long)));
+    assert!((200..400).contains(&count(&plans, overruns)));
+    assert_eq!(count(&plans, |plan| plan.hold.crash), 0);
+}
+
+#[test]
+fn a_denied_try_waits_for_a_few_milliseconds_up_to_the_usual_hold() {
+    let plan = plan();
+    let range = Duration::from_millis(LEAST_PAUSE_MS)..=Duration::from_millis(plan.hold_ms);
+    assert!(plans(&plan).iter().all(|plan| range.contains(&plan.pause)));
+    let plans = plans(&Plan { hold_ms: 0, ..plan });
+    assert!(plans.iter().all(|plan| plan.pause == Duration::from_millis(LEAST_PAUSE_MS)));
 }

@@ -5,7 +5,9 @@
 
 mod consul;
 mod etcd;
+mod redis;
 mod sim;
+mod zookeeper;
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,9 +16,11 @@ use locktest_history::{RoundPurpose, Token, Vote};
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
-pub(crate) use consul::ConsulSession;
-pub(crate) use etcd::EtcdLockRpc;
+pub use self::redis::{RedisLock, Redlock};
+pub use consul::Consul;
+pub use etcd::Etcd;
 pub use sim::SimLock;
+pub use zookeeper::Zookeeper;
 
 /// Why a request to a store has no good answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -200,6 +204,12 @@ pub trait Values {
         expected: Option<u64>,
         value: u64,
     ) -> impl Future<Output = Result<bool, CallError>>;
+
+    /// The server that a request for a value goes to when `server` is asked for; `None` if nobody can
+    /// tell.
+    fn server_of_value(&self, server: usize) -> Option<usize> {
+        Some(server)
+    }
 }
 
 /// Values that a lock of the same store can guard.

@@ -9,7 +9,8 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{CallError, Entry, Grant, Lease, LockRecipe, Renewal};
+use super::{CallError, Entry, Grant, GuardedValues, Lease, LockRecipe, Renewal, Values};
+use crate::protocol::ClientConfig;
 use crate::sim::{Reply, Request};
 
 /// A client of the sim, over as many connections as it has requests that wait.
@@ -26,10 +27,11 @@ struct Connection {
 }
 
 impl SimLock {
-    /// A client of the first of `servers`, which asks for leases of `ttl_ms`.
-    pub fn new(servers: &[String], ttl_ms: u64) -> Result<SimLock, CallError> {
-        let address =
-            servers.first().ok_or_else(|| CallError::NotAsked("no server was named".into()))?;
+    /// A client of the first server.
+    pub fn new(config: &ClientConfig) -> Result<SimLock, CallError> {
+        let server = config.servers.first();
+        let address = server.ok_or_else(|| CallError::NotAsked("no server was named".into()))?;
+        let ttl_ms = config.plan.lease_ttl_ms;
         Ok(SimLock { address: address.clone(), ttl_ms, shared: Mutex::new(None) })
     }
 
@@ -68,6 +70,18 @@ async fn exchange(connection: &mut Connection, request: &Request) -> Result<Repl
     }
 }
 
+/// A grant of which the service says no more than that it is one.
+fn grant() -> Grant {
+    Grant { entry: Vec::new(), revision: None, waited: Duration::ZERO, lease_start: None }
+}
+
+fn done(reply: Reply) -> Result<(), CallError> {
+    match reply {
+        Reply::Done => Ok(()),
+        reply => Err(unexpected(reply)),
+    }
+}
+
 fn unexpected(reply: Reply) -> CallError {
     CallError::Unknown(format!("unexpected answer {reply:?}"))
 }
@@ -92,24 +106,14 @@ impl LockRecipe for SimLock {
         let mut connection = self.connect().await?;
         let request = Request::Lock { lease: *lease, key: key.to_owned() };
         match exchange(&mut connection, &request).await? {
-            Reply::Done => Ok(Grant {
-                entry: Vec::new(),
-                revision: None,
-                waited: Duration::ZERO,
-                lease_start: None,
-            }),
+            Reply::Done => Ok(grant()),
             reply => Err(unexpected(reply)),
         }
     }
 
     async fn try_lock(&self, _server: usize, lease: &u64, key: &str) -> Result<Grant, CallError> {
         match self.call(Request::TryLock { lease: *lease, key: key.to_owned() }).await? {
-            Reply::Done => Ok(Grant {
-                entry: Vec::new(),
-                revision: None,
-                waited: Duration::ZERO,
-                lease_start: None,
-            }),
+            Reply::Done => Ok(grant()),
             reply => Err(unexpected(reply)),
         }
     }
@@ -146,10 +150,52 @@ impl LockRecipe for SimLock {
         key: &str,
         _grant: &Grant,
     ) -> Result<(), CallError> {
-        self.call(Request::Unlock { lease: *lease, key: key.to_owned() }).await.map(drop)
+        self.call(Request::Unlock { lease: *lease, key: key.to_owned() }).await.and_then(done)
     }
 
     async fn revoke(&self, _server: usize, lease: &u64, _key: &str) -> Result<(), CallError> {
-        self.call(Request::Revoke { lease: *lease }).await.map(drop)
+        self.call(Request::Revoke { lease: *lease }).await.and_then(done)
+    }
+}
+
+impl Values for SimLock {
+    async fn read(&self, _server: usize, name: &str) -> Result<Option<u64>, CallError> {
+        match self.call(Request::ReadValue { name: name.to_owned() }).await? {
+            Reply::Value { value } => Ok(value),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    async fn write(&self, _server: usize, name: &str, value: u64) -> Result<(), CallError> {
+        self.call(Request::WriteValue { name: name.to_owned(), value }).await.and_then(done)
+    }
+
+    async fn cas(
+        &self,
+        _server: usize,
+        name: &str,
+        expected: Option<u64>,
+        value: u64,
+    ) -> Result<bool, CallError> {
+        match self.call(Request::CasValue { name: name.to_owned(), expected, value }).await? {
+            Reply::Done => Ok(true),
+            Reply::Differs => Ok(false),
+            reply => Err(unexpected(reply)),
+        }
+    }
+}
+
+impl GuardedValues for SimLock {
+    async fn write_guarded(
+        &self,
+        _server: usize,
+        lease: &u64,
+        key: &str,
+        _grant: &Grant,
+        name: &str,
+        value: u64,
+    ) -> Result<(), CallError> {
+        let (key, name) = (key.to_owned(), name.to_owned());
+        self.call(Request::WriteGuarded { lease: *lease, key, name, value }).await.and_then(done)
     }
 }

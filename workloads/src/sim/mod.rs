@@ -3,29 +3,14 @@
 //! It is the canary. Clients, history and analyzer treat it like any store and know nothing of the
 //! bugs that it can be told to have, so a run against a buggy sim proves that the alarm rings.
 
+mod bug;
 mod service;
 mod state;
 
 use serde::{Deserialize, Serialize};
 
+pub use bug::SimBug;
 pub use service::SimServer;
-
-/// A bug that the sim can be told to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SimBug {
-    /// Now and then a lock is granted while another owner's lease is valid.
-    DoubleGrant,
-}
-
-impl SimBug {
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            SimBug::DoubleGrant => "double-grant",
-        }
-    }
-}
 
 /// What a client asks, one JSON line each.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,6 +23,10 @@ pub(crate) enum Request {
     Read { lease: u64, key: String },
     Unlock { lease: u64, key: String },
     Revoke { lease: u64 },
+    ReadValue { name: String },
+    WriteValue { name: String, value: u64 },
+    CasValue { name: String, expected: Option<u64>, value: u64 },
+    WriteGuarded { lease: u64, key: String, name: String, value: u64 },
 }
 
 /// What the service answers, one JSON line each.
@@ -54,6 +43,12 @@ pub(crate) enum Reply {
     Entry {
         token: Option<u64>,
     },
+    /// A value; none if nobody wrote it.
+    Value {
+        value: Option<u64>,
+    },
+    /// The value was not the expected one, and nothing was written.
+    Differs,
     Refused {
         reason: String,
     },

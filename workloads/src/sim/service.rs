@@ -2,18 +2,23 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval, sleep_until};
 
 use super::state::{Locked, SimState};
 use super::{Reply, Request, SimBug};
 
-/// How often leases are looked at; a lease may outlive its time by this much.
+/// How often leases are looked at when nobody asks for anything; a lease may outlive its time by
+/// this much.
 const EXPIRY_TICK: Duration = Duration::from_millis(5);
+
+/// The lease of a probe, which it gives back at once.
+const PROBE_TTL: Duration = Duration::from_secs(1);
 
 /// A lock service on loopback that ends when it is dropped.
 pub struct SimServer {
@@ -24,8 +29,11 @@ pub struct SimServer {
 
 struct Shared {
     state: Mutex<SimState>,
-    changed: Notify,
+    /// Somebody who waits may have an answer.
+    turned: Notify,
     origin: Instant,
+    /// Until when a bug keeps the service silent.
+    silent_until: Mutex<Instant>,
 }
 
 impl SimServer {
@@ -33,10 +41,12 @@ impl SimServer {
     pub async fn start(bug: Option<SimBug>) -> io::Result<SimServer> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
+        let origin = Instant::now();
         let shared = Arc::new(Shared {
             state: Mutex::new(SimState::new(bug)),
-            changed: Notify::new(),
-            origin: Instant::now(),
+            turned: Notify::new(),
+            origin,
+            silent_until: Mutex::new(origin),
         });
         let tasks =
             [tokio::spawn(accept(listener, shared.clone())), tokio::spawn(expire(shared.clone()))];
@@ -48,10 +58,12 @@ impl SimServer {
         &self.address
     }
 
-    /// One write to the service's state: the health probe of this backend.
-    pub fn probe(&self) {
+    /// One write to the service's state: the health probe of this backend. It answers when the
+    /// service does.
+    pub async fn probe(&self) {
+        self.shared.arrive().await;
         let mut state = self.shared.state();
-        let lease = state.open(Duration::from_secs(1), self.shared.now());
+        let lease = state.open(PROBE_TTL);
         state.revoke(lease);
     }
 }
@@ -65,76 +77,121 @@ impl Drop for SimServer {
 }
 
 impl Shared {
+    /// The state as it is now.
     fn state(&self) -> MutexGuard<'_, SimState> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        state.advance(self.origin.elapsed());
+        if state.take_turned() {
+            self.turned.notify_waiters();
+        }
+        state
     }
 
-    fn now(&self) -> Duration {
-        self.origin.elapsed()
+    /// A request has come: it is looked at once the service is not silent.
+    async fn arrive(&self) {
+        let stall = self.state().stalls();
+        if let Some(stall) = stall {
+            *self.silence() = Instant::now() + stall;
+        }
+        self.speak().await;
+    }
+
+    /// Waits for the end of the silence.
+    async fn speak(&self) {
+        let silent_until = *self.silence();
+        if Instant::now() < silent_until {
+            sleep_until(silent_until).await;
+        }
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Instant> {
+        self.silent_until.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     async fn answer(&self, request: Request) -> Reply {
-        let refused = |reason: &str| Reply::Refused { reason: reason.into() };
-        let done_or = |done: bool, reason: &str| if done { Reply::Done } else { refused(reason) };
-        let reply = match request {
-            Request::Open { ttl_ms } => {
-                let ttl = Duration::from_millis(ttl_ms);
-                Reply::Opened { lease: self.state().open(ttl, self.now()) }
+        self.arrive().await;
+        let reply = {
+            let mut state = self.state();
+            let reply = apply(&mut state, &request);
+            if state.take_turned() {
+                self.turned.notify_waiters();
             }
-            Request::Renew { lease } => {
-                let now = self.now();
-                let mut state = self.state();
-                state.expire(now);
-                if state.renew(lease, now) { Reply::Done } else { Reply::Gone }
-            }
-            Request::Read { lease, key } => Reply::Entry { token: self.state().token(lease, &key) },
-            Request::Unlock { lease, key } => {
-                done_or(self.state().unlock(lease, &key), "the lock is not held by this lease")
-            }
-            Request::Revoke { lease } => {
-                done_or(self.state().revoke(lease), "the lease does not exist")
-            }
-            Request::TryLock { lease, key } => {
-                let mut state = self.state();
-                match state.lock(lease, &key) {
-                    None => refused("the lease does not exist"),
-                    Some(Locked::Granted) => Reply::Done,
-                    Some(Locked::Waiting) => {
-                        state.unlock(lease, &key);
-                        refused("the lock is held")
-                    }
-                }
-            }
-            Request::Lock { lease, key } => return self.lock(lease, &key).await,
+            reply
         };
-        self.changed.notify_waiters();
-        reply
+        match (reply, request) {
+            (Some(reply), _) => reply,
+            (None, Request::Lock { lease, key }) => self.wait_for_lock(lease, &key).await,
+            (None, _) => Reply::Refused { reason: "nothing to wait for".into() },
+        }
     }
 
-    async fn lock(&self, lease: u64, key: &str) -> Reply {
-        let gone = || Reply::Refused { reason: "the lease does not exist".into() };
-        match self.state().lock(lease, key) {
-            None => return gone(),
-            Some(Locked::Granted) => return Reply::Done,
-            Some(Locked::Waiting) => {}
-        }
+    async fn wait_for_lock(&self, lease: u64, key: &str) -> Reply {
         loop {
-            let changed = self.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            // Registered before the look, so that no change in between is missed.
-            changed.as_mut().enable();
+            let turned = self.turned.notified();
+            let mut turned = std::pin::pin!(turned);
+            // Registered before the look, so that no turn in between is missed.
+            turned.as_mut().enable();
+            self.speak().await;
             {
                 let state = self.state();
                 if state.holds(lease, key) {
                     return Reply::Done;
                 }
                 if !state.waits(lease, key) {
-                    return gone();
+                    return no_lease();
                 }
             }
-            changed.await;
+            turned.await;
         }
     }
+}
+
+fn no_lease() -> Reply {
+    Reply::Refused { reason: "the lease does not exist".into() }
+}
+
+/// Does what is asked. Without an answer the request has to wait for a lock.
+fn apply(state: &mut SimState, request: &Request) -> Option<Reply> {
+    let done_or = |done: bool, reason: &str| match done {
+        true => Reply::Done,
+        false => Reply::Refused { reason: reason.into() },
+    };
+    Some(match request {
+        Request::Open { ttl_ms } => {
+            Reply::Opened { lease: state.open(Duration::from_millis(*ttl_ms)) }
+        }
+        Request::Lock { lease, key } => match state.lock(*lease, key) {
+            None => no_lease(),
+            Some(Locked::Granted) => Reply::Done,
+            Some(Locked::Waiting) => return None,
+        },
+        Request::TryLock { lease, key } => match state.try_lock(*lease, key) {
+            None => no_lease(),
+            Some(locked) => done_or(locked == Locked::Granted, "the lock is held"),
+        },
+        Request::Renew { lease } => match state.renew(*lease) {
+            true => Reply::Done,
+            false => Reply::Gone,
+        },
+        Request::Read { lease, key } => Reply::Entry { token: state.token(*lease, key) },
+        Request::Unlock { lease, key } => {
+            done_or(state.unlock(*lease, key), "the lock is not held by this lease")
+        }
+        Request::Revoke { lease } => done_or(state.revoke(*lease), "the lease does not exist"),
+        Request::ReadValue { name } => Reply::Value { value: state.value(name) },
+        Request::WriteValue { name, value } => {
+            state.write(name, *value);
+            Reply::Done
+        }
+        Request::CasValue { name, expected, value } => match state.cas(name, *expected, *value) {
+            true => Reply::Done,
+            false => Reply::Differs,
+        },
+        Request::WriteGuarded { lease, key, name, value } => {
+            let written = state.write_guarded(*lease, key, name, *value);
+            done_or(written, "the lock is not held by this lease")
+        }
+    })
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -164,11 +221,9 @@ async fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
 }
 
 async fn expire(shared: Arc<Shared>) {
-    let mut tick = tokio::time::interval(EXPIRY_TICK);
+    let mut tick = interval(EXPIRY_TICK);
     loop {
         tick.tick().await;
-        let now = shared.now();
-        shared.state().expire(now);
-        shared.changed.notify_waiters();
+        drop(shared.state());
     }
 }

@@ -1,37 +1,58 @@
-//! The sim's state machine: leases, locks and their queues. It knows no network and no clock: `now`
-//! is whatever has passed since some origin, to the nanosecond, since a lease that ends a fraction
-//! of a millisecond early is a broken promise.
+//! The sim's state machine: leases, locks and their queues, and values. It knows no network and no
+//! clock: time is whatever has passed since some origin, to the nanosecond, since a lease that ends
+//! a fraction of a millisecond early is a broken promise.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::SimBug;
+use super::bug::Mischief;
 
-/// With the double-grant bug, each this many contended requests one is granted at once.
-const BUG_PERIOD: u64 = 7;
+/// Whoever holds a lock whose release was lost: no lease has this number.
+const NOBODY: u64 = 0;
 
 #[derive(Default)]
 pub(crate) struct SimState {
-    bug: Option<SimBug>,
+    now: Duration,
     leases: HashMap<u64, Lease>,
     locks: HashMap<String, Lock>,
+    values: HashMap<String, u64>,
     next_lease: u64,
-    next_token: u64,
-    contended: u64,
+    grants: Grants,
+    /// Whether somebody who waits may have an answer.
+    turned: bool,
 }
 
 struct Lease {
     ttl: Duration,
     deadline: Duration,
+    /// Whether a bug drops it at its deadline, whatever is renewed.
+    doomed: bool,
 }
 
 #[derive(Default)]
 struct Lock {
-    /// The holder and its token.
-    holder: Option<(u64, u64)>,
+    holder: Option<Grant>,
     /// Grants that the double-grant bug made beside the holder.
-    extra: Vec<(u64, u64)>,
+    extra: Vec<Grant>,
     queue: VecDeque<u64>,
+    last_token: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Grant {
+    lease: u64,
+    token: u64,
+}
+
+/// What all locks share when they are granted.
+#[derive(Default)]
+struct Grants {
+    mischief: Mischief,
+    last_token: u64,
 }
 
 /// Whether a lock request was granted or must wait.
@@ -43,46 +64,77 @@ pub(crate) enum Locked {
 
 impl SimState {
     pub(crate) fn new(bug: Option<SimBug>) -> SimState {
-        SimState { bug, ..SimState::default() }
+        let grants = Grants { mischief: Mischief::new(bug), last_token: 0 };
+        SimState { grants, ..SimState::default() }
     }
 
-    pub(crate) fn open(&mut self, ttl: Duration, now: Duration) -> u64 {
+    /// Lets time pass, and ends every lease whose time is over.
+    pub(crate) fn advance(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        let is_over = |lease: &Lease| lease.deadline <= self.now;
+        let over: Vec<u64> =
+            self.leases.iter().filter(|(_, lease)| is_over(lease)).map(|(id, _)| *id).collect();
+        for lease in over {
+            self.revoke(lease);
+        }
+    }
+
+    /// How long the service is silent from the request on that has come now.
+    pub(crate) fn stalls(&mut self) -> Option<Duration> {
+        self.grants.mischief.stalls()
+    }
+
+    /// Whether somebody who waits may have an answer since this was last asked.
+    pub(crate) fn take_turned(&mut self) -> bool {
+        std::mem::take(&mut self.turned)
+    }
+
+    pub(crate) fn open(&mut self, ttl: Duration) -> u64 {
         self.next_lease += 1;
-        self.leases.insert(self.next_lease, Lease { ttl, deadline: now.saturating_add(ttl) });
+        let deadline = self.now.saturating_add(ttl);
+        self.leases.insert(self.next_lease, Lease { ttl, deadline, doomed: false });
         self.next_lease
     }
 
-    pub(crate) fn renew(&mut self, lease: u64, now: Duration) -> bool {
+    pub(crate) fn renew(&mut self, lease: u64) -> bool {
         match self.leases.get_mut(&lease) {
+            Some(Lease { doomed: true, .. }) => true,
             Some(found) => {
-                found.deadline = now.saturating_add(found.ttl);
+                found.deadline = self.now.saturating_add(found.ttl);
                 true
             }
             None => false,
         }
     }
 
-    /// `None` if the lease does not exist.
+    /// Takes the lock, or a place in its queue. `None` if the lease does not exist.
     pub(crate) fn lock(&mut self, lease: u64, key: &str) -> Option<Locked> {
-        if !self.leases.contains_key(&lease) {
-            return None;
+        let locked = self.try_lock(lease, key)?;
+        if locked == Locked::Waiting
+            && let Some(lock) = self.locks.get_mut(key)
+        {
+            lock.queue.push_back(lease);
         }
-        self.next_token += 1;
+        Some(locked)
+    }
+
+    /// Takes the lock if it is free, and leaves nothing behind if it is not. `None` if the lease does
+    /// not exist.
+    pub(crate) fn try_lock(&mut self, lease: u64, key: &str) -> Option<Locked> {
+        let granted = self.leases.get_mut(&lease)?;
         let lock = self.locks.entry(key.to_owned()).or_default();
         if lock.holder.is_none() {
-            lock.holder = Some((lease, self.next_token));
+            lock.holder = Some(self.grants.grant(lease, granted, &mut lock.last_token, self.now));
             return Some(Locked::Granted);
         }
-        self.contended += 1;
-        if self.bug == Some(SimBug::DoubleGrant) && self.contended.is_multiple_of(BUG_PERIOD) {
-            lock.extra.push((lease, self.next_token));
+        if self.grants.mischief.grants_twice() {
+            lock.extra.push(self.grants.grant(lease, granted, &mut lock.last_token, self.now));
             return Some(Locked::Granted);
         }
-        lock.queue.push_back(lease);
         Some(Locked::Waiting)
     }
 
-    /// Whether `lease` is granted the lock now, after it had to wait.
+    /// Whether `lease` is granted the lock now.
     pub(crate) fn holds(&self, lease: u64, key: &str) -> bool {
         self.token(lease, key).is_some()
     }
@@ -94,124 +146,100 @@ impl SimState {
 
     pub(crate) fn token(&self, lease: u64, key: &str) -> Option<u64> {
         let lock = self.locks.get(key)?;
-        lock.holder
-            .iter()
-            .chain(&lock.extra)
-            .find(|(holder, _)| *holder == lease)
-            .map(|(_, token)| *token)
+        let mut grants = lock.holder.iter().chain(&lock.extra);
+        grants.find(|grant| grant.lease == lease).map(|grant| grant.token)
     }
 
+    /// Gives the lock up, or the place in its queue. Tells whether the lease held it.
     pub(crate) fn unlock(&mut self, lease: u64, key: &str) -> bool {
         let held = self.holds(lease, key);
+        let lost = held && self.grants.mischief.loses_release();
         if let Some(lock) = self.locks.get_mut(key) {
-            lock.forget(lease, &mut self.next_token);
+            match &mut lock.holder {
+                Some(holder) if lost && holder.lease == lease => holder.lease = NOBODY,
+                _ => {
+                    self.turned |= lock.forget(lease, &mut self.leases, &mut self.grants, self.now)
+                }
+            }
         }
         held
     }
 
+    /// Ends a lease, and with it whatever it holds or waits for. Tells whether it existed.
     pub(crate) fn revoke(&mut self, lease: u64) -> bool {
         let existed = self.leases.remove(&lease).is_some();
         for lock in self.locks.values_mut() {
-            lock.forget(lease, &mut self.next_token);
+            self.turned |= lock.forget(lease, &mut self.leases, &mut self.grants, self.now);
         }
         existed
     }
 
-    /// Ends every lease whose time is over.
-    pub(crate) fn expire(&mut self, now: Duration) {
-        let over: Vec<u64> = self
-            .leases
-            .iter()
-            .filter(|(_, lease)| lease.deadline <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        for lease in over {
-            self.revoke(lease);
+    pub(crate) fn value(&self, name: &str) -> Option<u64> {
+        self.values.get(name).copied()
+    }
+
+    pub(crate) fn write(&mut self, name: &str, value: u64) {
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// Writes the value if the present one is `expected`; tells whether it was.
+    pub(crate) fn cas(&mut self, name: &str, expected: Option<u64>, value: u64) -> bool {
+        let matches = self.value(name) == expected;
+        if matches {
+            self.write(name, value);
         }
+        matches
+    }
+
+    /// Writes the value if `lease` holds the lock; tells whether it does.
+    pub(crate) fn write_guarded(&mut self, lease: u64, key: &str, name: &str, value: u64) -> bool {
+        let holds = self.holds(lease, key);
+        if holds {
+            self.write(name, value);
+        }
+        holds
     }
 }
 
 impl Lock {
     /// Takes the lock, or the place in its queue, from `lease`, and serves the next in the queue.
-    fn forget(&mut self, lease: u64, next_token: &mut u64) {
+    /// Tells whether there was something to take.
+    fn forget(
+        &mut self,
+        lease: u64,
+        leases: &mut HashMap<u64, Lease>,
+        grants: &mut Grants,
+        now: Duration,
+    ) -> bool {
+        let waiting = self.queue.len();
         self.queue.retain(|waiting| *waiting != lease);
-        self.extra.retain(|(holder, _)| *holder != lease);
-        if self.holder.is_some_and(|(holder, _)| holder == lease) {
-            *next_token += 1;
-            self.holder = self.queue.pop_front().map(|next| (next, *next_token));
+        self.extra.retain(|grant| grant.lease != lease);
+        let held = self.holder.is_some_and(|grant| grant.lease == lease);
+        if held {
+            self.holder = None;
+            while let Some(next) = self.queue.pop_front() {
+                // Whoever waits has a lease: with it the place in the queue goes.
+                let Some(found) = leases.get_mut(&next) else { continue };
+                self.holder = Some(grants.grant(next, found, &mut self.last_token, now));
+                break;
+            }
         }
+        held || self.queue.len() != waiting
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn the_lock_goes_to_the_first_in_the_queue_with_a_larger_token() {
-        let mut state = SimState::new(None);
-        let [a, b, c] = [(); 3].map(|()| state.open(ms(1000), ms(0)));
-        assert_eq!(state.lock(a, "k"), Some(Locked::Granted));
-        assert_eq!(state.lock(b, "k"), Some(Locked::Waiting));
-        assert_eq!(state.lock(c, "k"), Some(Locked::Waiting));
-        let first = state.token(a, "k").expect("a holds");
-        assert!(state.unlock(a, "k"));
-        assert!(state.holds(b, "k") && !state.holds(c, "k"));
-        assert!(state.token(b, "k").expect("b holds") > first);
-    }
-
-    #[test]
-    fn an_expired_lease_frees_its_lock_and_cannot_be_renewed() {
-        let mut state = SimState::new(None);
-        let a = state.open(ms(1000), ms(0));
-        let b = state.open(ms(9000), ms(0));
-        state.lock(a, "k");
-        state.lock(b, "k");
-        state.expire(ms(999));
-        assert!(state.holds(a, "k"));
-        state.expire(ms(1000));
-        assert!(state.holds(b, "k"));
-        assert!(!state.renew(a, ms(1001)));
-        assert_eq!(state.lock(a, "k"), None);
-    }
-
-    #[test]
-    fn a_lease_does_not_end_a_fraction_of_a_millisecond_early() {
-        let mut state = SimState::new(None);
-        let begin = Duration::from_micros(1900);
-        let a = state.open(ms(1000), begin);
-        state.expire(begin + ms(1000) - Duration::from_nanos(1));
-        assert!(state.renew(a, begin));
-        state.expire(begin + ms(1000));
-        assert!(!state.renew(a, begin));
-    }
-
-    #[test]
-    fn a_renewed_lease_lives_for_its_whole_time_again() {
-        let mut state = SimState::new(None);
-        let a = state.open(ms(1000), ms(0));
-        assert!(state.renew(a, ms(900)));
-        state.expire(ms(1899));
-        assert!(state.renew(a, ms(1899)));
-    }
-
-    #[test]
-    fn a_correct_sim_never_has_two_holders_and_a_buggy_one_soon_does() {
-        for (bug, expected) in [(None, false), (Some(SimBug::DoubleGrant), true)] {
-            let mut state = SimState::new(bug);
-            let mut doubled = false;
-            let holder = state.open(Duration::MAX, ms(0));
-            state.lock(holder, "k");
-            for _ in 0..100 {
-                let other = state.open(ms(1000), ms(0));
-                doubled |= state.lock(other, "k") == Some(Locked::Granted);
-                state.revoke(other);
-            }
-            assert_eq!(doubled, expected, "{bug:?}");
+impl Grants {
+    /// A grant with a token larger than all before it.
+    fn grant(&mut self, id: u64, lease: &mut Lease, last_token: &mut u64, now: Duration) -> Grant {
+        self.mischief.granted();
+        if let Some(rest) = self.mischief.shortens(lease.ttl) {
+            lease.deadline = lease.deadline.min(now.saturating_add(rest));
+            lease.doomed = true;
         }
+        if *last_token == 0 || !self.mischief.repeats_token() {
+            self.last_token += 1;
+            *last_token = self.last_token;
+        }
+        Grant { lease: id, token: *last_token }
     }
 }

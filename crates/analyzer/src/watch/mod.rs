@@ -7,6 +7,9 @@
 //! have arrived stays true whatever arrives later. The definitions are those of the verdict over
 //! the whole history (`hold`, `overlap`, `tokens`, `evidence`), which is the verdict of record.
 //!
+//! It watches over locks: registers, and values that are kept in the store, are judged when the run
+//! is over.
+//!
 //! Memory: per key, an entry for each client that waits or holds, and for the holds of the last
 //! moments. A promise is left behind once every client is known beyond its end. From then on only a
 //! hold that was granted before can still turn out to have overlapped it, by a renewal whose answer
@@ -18,10 +21,12 @@ mod claim;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use locktest_history::{
-    ClientExit, ClientId, Detail, Event, Function, KeyId, Outcome, Phase, Plan, Record,
+    ClientExit, ClientId, Detail, Event, Function, KeyId, Outcome, Phase, Plan, Record, Workload,
 };
 
-use crate::operation::Promise;
+use crate::missing::grant_is_the_entry;
+use crate::observed::is_stamped_by_the_resource;
+use crate::operation::{Contract, Promise};
 use crate::verdict::ViolationClass;
 use claim::{Claim, Grant, Known, Numbered};
 
@@ -66,7 +71,9 @@ struct Lock {
 /// Decides a run while it goes on.
 #[derive(Debug)]
 pub struct Watch {
-    drift_ppm: u32,
+    contract: Contract,
+    workload: Workload,
+    grants_can_be_stale: bool,
     clients: BTreeMap<ClientId, Client>,
     locks: HashMap<KeyId, Lock>,
     raised: HashSet<(KeyId, ViolationClass)>,
@@ -77,7 +84,9 @@ impl Watch {
     pub fn new(plan: &Plan) -> Watch {
         let clients = (0..plan.client_seeds.len()).filter_map(|index| u32::try_from(index).ok());
         Watch {
-            drift_ppm: plan.clock_drift_ppm,
+            contract: Contract::of(plan),
+            workload: plan.workload,
+            grants_can_be_stale: !grant_is_the_entry(plan.backend),
             clients: clients.map(|client| (ClientId(client), Client::default())).collect(),
             locks: HashMap::new(),
             raised: HashSet::new(),
@@ -96,7 +105,8 @@ impl Watch {
 
     /// Every event of `client` before this instant has arrived.
     pub fn heard(&mut self, client: ClientId, time_ns: u64) -> Vec<Alarm> {
-        let Some(known) = self.clients.get_mut(&client) else { return Vec::new() };
+        // A client that took the place of a dead one is none of the plan's.
+        let known = self.clients.entry(client).or_default();
         known.heard_ns = known.heard_ns.max(time_ns);
         let keys: Vec<KeyId> = known.claims.iter().copied().collect();
         keys.into_iter().flat_map(|key| self.look(key, client)).collect()
@@ -134,12 +144,17 @@ impl Watch {
 
     fn event(&mut self, event: &Event) -> Vec<Alarm> {
         let client = self.clients.entry(event.client).or_default();
-        if matches!(event.function, Function::Read | Function::Write) {
-            // The owner of the resource stamps the completion, ahead of what the client does.
-            return match event.phase {
-                Phase::Invoke => self.heard(event.client, event.time_ns),
-                _ => Vec::new(),
-            };
+        match event.function {
+            Function::Read | Function::Write | Function::Cas => {
+                // The owner of the resource stamps the completion, ahead of what the client does.
+                return match is_stamped_by_the_resource(event, self.workload) {
+                    true => Vec::new(),
+                    false => self.heard(event.client, event.time_ns),
+                };
+            }
+            // It says nothing that its operation does not.
+            Function::Round => return Vec::new(),
+            _ => {}
         }
         client.claims.insert(event.key);
         let mut alarms = Vec::from_iter(self.apply(event));
@@ -184,11 +199,11 @@ impl Watch {
                     _ => None,
                 };
                 let grant = Grant { ok_ns: event.time_ns, revision };
-                claim.granted(grant, Promise::of(event, self.drift_ppm));
+                claim.granted(grant, Promise::of(event, self.contract));
             }
             (Function::Renew, None) => claim.renewal_begins(event.op, event.time_ns),
             (Function::Renew, Some(_)) => {
-                claim.renewal_ends(event.op, Promise::of(event, self.drift_ppm));
+                claim.renewal_ends(event.op, Promise::of(event, self.contract));
             }
             (Function::Release, None) => {
                 claim.release_ns.get_or_insert(event.time_ns);
@@ -201,7 +216,10 @@ impl Watch {
                 }
                 Detail::Entry { ours: false, at_revision: Some(revision), .. } => {
                     let granted_at = claim.grant.and_then(|grant| grant.revision);
-                    if granted_at == Some(revision) && !claim.entry_seen {
+                    if granted_at == Some(revision)
+                        && !claim.entry_seen
+                        && self.grants_can_be_stale
+                    {
                         return self.raise(ViolationClass::StaleGrant, event.key, event.time_ns);
                     }
                 }

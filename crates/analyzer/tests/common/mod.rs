@@ -43,32 +43,21 @@ pub struct Story {
 
 pub fn plan() -> Plan {
     Plan {
-        locktest_version: "0.1.0".into(),
-        kernel: "6.1".into(),
         seed: 7,
-        backend: Backend::Etcd,
-        recipe: "lock-rpc".into(),
         version: "3.4.23".into(),
-        server_binary: None,
-        server_settings: vec![],
-        nodes: ["n1", "n2", "n3", "n4", "n5"].map(String::from).into(),
         client_seeds: vec![1, 2, 3],
         keys: vec!["lock-0".into(), "lock-1".into()],
         lease_ttl_ms: TTL_MS,
-        lock_delay_ms: 0,
-        hold_ms: 50,
-        overrun: false,
-        renew_while_waiting: true,
-        holder: HolderPolicy::Trusting,
-        acquire_timeout_ms: 10_000,
         op_timeout_ms: 500,
-        time_limit_ms: 60_000,
-        nemesis_interval_ms: 10_000,
-        clock_drift_ppm: 0,
         bounds: Bounds { lease_bound_ms: TTL_MS, recovery_bound_ms: BOUND_MS - TTL_MS },
-        fencing_tokens: true,
-        schedule: vec![],
+        ..Plan::of(Backend::Etcd)
     }
+}
+
+/// The store that a recipe is for.
+pub fn store_of(recipe: Recipe) -> Backend {
+    let owner = Backend::ALL.into_iter().find(|backend| backend.recipes().contains(&recipe));
+    owner.expect("every recipe has a store")
 }
 
 pub fn lease(start_ms: u64, ttl_ms: u64, revision: Option<u64>) -> Detail {
@@ -106,6 +95,14 @@ impl Story {
         &mut self.history.run.plan
     }
 
+    /// The same run on another store.
+    pub fn on(&mut self, backend: Backend, recipe: Recipe) {
+        let plan = self.plan();
+        plan.backend = backend;
+        plan.recipe = recipe;
+        plan.read_mode = backend.read_modes()[0];
+    }
+
     pub fn record(&mut self, record: Record) {
         self.history.records.push(record);
     }
@@ -115,13 +112,15 @@ impl Story {
     }
 
     pub fn event(&mut self, owner: Owner, op: u64, ms: u64, f: Function, p: Phase, d: Detail) {
+        let asks_one = self.plan().recipe != Recipe::Redlock;
         self.record(Record::Event(Event {
             time_ns: ms * MS,
             client: ClientId(owner.client - 1),
             attempt: owner.attempt,
             op,
             key: KeyId(owner.key),
-            server: Some(NodeId(owner.server)),
+            // Redlock asks all of them.
+            server: asks_one.then_some(NodeId(owner.server)),
             function: f,
             phase: p,
             detail: d,
@@ -320,7 +319,7 @@ impl Story {
             id,
             kind: FaultKind::Partition,
             shape: PartitionShape::Halves,
-            sides: vec![vec![NodeId(0), NodeId(1)], vec![NodeId(2), NodeId(3), NodeId(4)]],
+            sides: [0..2, 2..5].map(|side| Side::of_servers(side.map(NodeId))).into(),
             begin_ns: ms * MS,
             in_force_ns: (ms + 10) * MS,
         }));
@@ -336,6 +335,70 @@ impl Story {
             undone,
             undo_proof: vec!["no rule is left".into()],
         }));
+    }
+
+    /// Splits clients, too: each side has servers and clients, counted from 1.
+    pub fn split(&mut self, id: u32, during: Range<u64>, sides: [(&[u16], &[u32]); 2]) {
+        let side = |(servers, clients): (&[u16], &[u32])| Side {
+            servers: servers.iter().map(|n| NodeId(n - 1)).collect(),
+            clients: clients.iter().map(|n| ClientId(n - 1)).collect(),
+        };
+        self.record(Record::FaultBegun(FaultBegun {
+            id,
+            kind: FaultKind::Partition,
+            shape: PartitionShape::Halves,
+            sides: sides.map(side).into(),
+            begin_ns: during.start * MS,
+            in_force_ns: (during.start + 10) * MS,
+        }));
+        self.fault_ends(id, during.end, (true, true));
+    }
+
+    /// A round of requests to all servers within another operation: `votes` has `y` for yes, `n` for
+    /// no, and `?` for no answer.
+    pub fn round(&mut self, owner: Owner, ms: u64, purpose: RoundPurpose, votes: &str) {
+        let votes = (0..).zip(votes.chars()).map(|(server, vote)| Vote {
+            server: NodeId(server),
+            answer: match vote {
+                'y' => Answer::Yes,
+                'n' => Answer::No,
+                _ => Answer::Unknown("no answer".into()),
+            },
+            elapsed_ns: MS,
+        });
+        let round = Round {
+            purpose,
+            begin_ns: ms * MS,
+            elapsed_ns: MS,
+            validity_left_ns: None,
+            votes: votes.collect(),
+        };
+        self.op += 1;
+        let detail = Detail::Round(round);
+        self.event(owner, self.op, ms + 1, Function::Round, Phase::Ok, detail);
+    }
+
+    /// One operation of a register, by its two values; `what` is the function and how it ended.
+    pub fn register(
+        &mut self,
+        client: u32,
+        at: Range<u64>,
+        what: (Function, Phase),
+        (expected, value): (Option<u64>, Option<u64>),
+    ) {
+        let (function, phase) = what;
+        let owner = self.owner(client);
+        self.op += 1;
+        let asked = match function {
+            Function::Read => Detail::Register { expected: None, value: None },
+            _ => Detail::Register { expected, value },
+        };
+        self.event(owner, self.op, at.start, function, Phase::Invoke, asked);
+        let detail = match phase {
+            Phase::Info => Detail::Reason("timeout".into()),
+            _ => Detail::Register { expected, value },
+        };
+        self.event(owner, self.op, at.end, function, phase, detail);
     }
 
     pub fn fault(&mut self, id: u32, during: Range<u64>) {

@@ -6,7 +6,9 @@ use std::ops::Range;
 
 use locktest_analyzer::Verdict;
 use locktest_history::Resource::{Fenced, Unfenced};
-use locktest_history::{Bounds, Detail, ExitCause, Function, Milestone, Phase, Resource, Token};
+use locktest_history::{
+    Backend, Bounds, Detail, ExitCause, Function, Milestone, Phase, Recipe, Resource, Token,
+};
 
 use crate::common::*;
 
@@ -34,6 +36,10 @@ pub enum Bug {
     Tokens,
     /// After a while nobody is granted anything.
     Deadlock,
+    /// After a while a release is answered and frees nothing.
+    LostRelease,
+    /// For some seconds nothing is answered.
+    Stall,
 }
 
 const RUN_MS: u64 = 20_000;
@@ -41,6 +47,8 @@ const OP_TIMEOUT_MS: u64 = 100;
 const ACQUIRE_TIMEOUT_MS: u64 = 3000;
 /// When faults are in force, in a world that has them.
 const FAULTS: [Range<u64>; 2] = [4000..6000, 12_000..16_000];
+/// When the service answers nothing, with the bug that stalls it: longer than the bound.
+const STALL: Range<u64> = 6000..9000;
 /// So many servers, from n1 on, the faults cut off.
 const CUT_OFF: u16 = 2;
 /// The service drops a lease this much after its end, at the latest.
@@ -131,6 +139,7 @@ impl Simulation {
     /// A run from its seed, and the verdict over its history.
     pub fn run(seed: u64, world: World) -> Verdict {
         let mut story = Story::new();
+        story.on(Backend::Sim, Recipe::Sim);
         story.plan().op_timeout_ms = OP_TIMEOUT_MS;
         story.plan().bounds =
             Bounds { lease_bound_ms: TTL_MS + EXPIRY_LAG_MS, recovery_bound_ms: 500 };
@@ -151,7 +160,12 @@ impl Simulation {
             newest: 0,
             op: 1_000_000,
         };
-        simulation.story.probes(0..5, 0..RUN_MS + 5000, true);
+        let stalls = world.bug == Some(Bug::Stall);
+        for (during, answered) in
+            [(0..STALL.start, true), (STALL, !stalls), (STALL.end..RUN_MS + 5000, true)]
+        {
+            simulation.story.probes(0..5, during, answered);
+        }
         // From then on a death is no sign of trouble from outside, and excuses nothing.
         if world.kills > 0 {
             simulation.story.milestone(0, Milestone::TimeUp);
@@ -181,6 +195,12 @@ impl Simulation {
     }
 
     fn at(&mut self, ms: u64, step: Step) {
+        let reaches_the_service = matches!(
+            step,
+            Step::Arrive(_) | Step::RenewArrives(..) | Step::ReleaseArrives(..)
+        );
+        let stalled = self.world.bug == Some(Bug::Stall) && STALL.contains(&ms);
+        let ms = if stalled && reaches_the_service { STALL.end } else { ms };
         self.order += 1;
         self.steps.push(Reverse((ms, self.order, step)));
     }
@@ -275,7 +295,14 @@ impl Simulation {
                 }
             }
             Step::ReleaseArrives(id, op) => {
-                self.drop_lease(ms, id);
+                let is_lost = self.world.bug == Some(Bug::LostRelease) && ms > 3000;
+                if !is_lost {
+                    self.drop_lease(ms, id);
+                } else {
+                    // Its lease is gone, and its lock stays taken.
+                    self.leases[id] = None;
+                    self.queue.retain(|waiting| *waiting != id);
+                }
                 let (lost, back) = (self.reply_is_lost(), self.latency());
                 self.at(
                     ms + if lost { OP_TIMEOUT_MS } else { back },

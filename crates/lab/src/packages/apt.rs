@@ -120,9 +120,22 @@ Dir::Cache::srcpkgcache \"\";
         self.apt_get().arg("update")
     }
 
+    /// The same, for somebody who can do without: a mirror that does not answer soon is not waited
+    /// for.
+    pub fn update_or_give_up(&self) -> Invocation {
+        let soon = ["Acquire::Retries=0", "Acquire::http::Timeout=5", "Acquire::https::Timeout=5"];
+        let options = soon.into_iter().flat_map(|option| ["-o", option]);
+        self.update().args(options).time_limit(Duration::from_secs(60))
+    }
+
     /// Fetches packages into [`debs`](Apt::debs). One that the suite does not have fails all.
     pub fn download(&self, packages: &[String]) -> Invocation {
         self.apt_get().arg("download").args(packages).dir(&self.debs())
+    }
+
+    /// Prints a table of the versions of packages; one that the suite does not have is left out.
+    pub fn list_versions(&self, packages: &[String]) -> Invocation {
+        Invocation::new("apt-cache").arg("-c").arg(self.config()).arg("madison").args(packages)
     }
 
     fn apt_get(&self) -> Invocation {

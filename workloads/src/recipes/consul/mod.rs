@@ -1,15 +1,20 @@
 //! Consul: a session with a TTL and no checks, `?acquire` on a key, a blocking query to wait.
 
+mod duration;
+mod values;
+
 use std::cell::OnceCell;
 use std::time::Duration;
 
-use locktest_history::Token;
+use locktest_history::{ReadMode, Recipe, SessionBehavior, Token};
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::duration::parse_duration_ms;
 use super::{CallError, Entry, Grant, Lease, LockRecipe, Renewal};
+use crate::protocol::ClientConfig;
 
 /// A pause before the next try when the key has no session and was refused all the same, as it is
 /// during a lock-delay.
@@ -21,11 +26,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// What a blocking query may take beyond the wait that it asks for.
 const WAIT_MARGIN: Duration = Duration::from_millis(500);
 
-pub(crate) struct ConsulSession {
+/// How long an entry that is not ours is read again where reads may be old: a server hears of a
+/// commit with the leader's next message.
+const STALE_READ_PATIENCE: Duration = Duration::from_millis(300);
+
+/// The pause between two such reads.
+const STALE_READ_PAUSE: Duration = Duration::from_millis(10);
+
+/// Consul as a lock, by sessions, and as a store of values.
+pub struct Consul {
     http: Client,
     base_urls: Vec<String>,
     ttl_ms: u64,
     lock_delay_ms: u64,
+    behavior: SessionBehavior,
+    read_mode: ReadMode,
     /// The TTL that the server granted, once a session was read back.
     granted_ttl_ms: OnceCell<u64>,
 }
@@ -41,7 +56,9 @@ struct SessionCreated {
 #[serde(rename_all = "PascalCase")]
 struct KvPair {
     create_index: u64,
+    modify_index: u64,
     lock_index: u64,
+    flags: u64,
     #[serde(default)]
     session: Option<String>,
 }
@@ -56,23 +73,29 @@ struct SessionInfo {
     checks: Option<Vec<String>>,
 }
 
-impl ConsulSession {
-    pub(crate) fn new(
-        servers: &[String],
-        ttl_ms: u64,
-        lock_delay_ms: u64,
-    ) -> Result<ConsulSession, CallError> {
+impl Consul {
+    /// A client with the plan's kind of sessions and reads.
+    pub fn new(config: &ClientConfig) -> Result<Consul, CallError> {
+        let plan = &config.plan;
+        if plan.recipe != Recipe::Session {
+            return Err(CallError::NotAsked(format!("Consul has no recipe '{}'", plan.recipe)));
+        }
+        if config.servers.is_empty() {
+            return Err(CallError::NotAsked("no server was named".into()));
+        }
         let http = Client::builder()
             .no_proxy()
             .connect_timeout(Duration::from_secs(1))
             .build()
             .map_err(|error| CallError::NotAsked(error.to_string()))?;
-        let base_urls = servers.iter().map(|server| format!("http://{server}/v1")).collect();
-        Ok(ConsulSession {
+        let base_urls = config.servers.iter().map(|server| format!("http://{server}/v1"));
+        Ok(Consul {
             http,
-            base_urls,
-            ttl_ms,
-            lock_delay_ms,
+            base_urls: base_urls.collect(),
+            ttl_ms: plan.lease_ttl_ms,
+            lock_delay_ms: plan.lock_delay_ms,
+            behavior: plan.session_behavior.unwrap_or(SessionBehavior::Release),
+            read_mode: plan.read_mode,
             granted_ttl_ms: OnceCell::new(),
         })
     }
@@ -81,8 +104,8 @@ impl ConsulSession {
         format!("{}/{path}", self.base_urls[server % self.base_urls.len()])
     }
 
-    /// The key's entry and the index to wait on for a change.
-    async fn read(
+    /// A key and the index to wait on for a change.
+    async fn read_key(
         &self,
         server: usize,
         key: &str,
@@ -102,9 +125,9 @@ impl ConsulSession {
         Ok((pairs.into_iter().next(), index))
     }
 
-    /// An acquire is refused for certain only by the `false` of a committed answer.
-    async fn acquire(&self, server: usize, session: &str, key: &str) -> Result<bool, CallError> {
-        let url = self.url(server, &format!("kv/{key}?acquire={session}"));
+    /// Changes a key; only a committed answer says for certain whether it was done or refused.
+    async fn put_key(&self, server: usize, key: &str, query: &str) -> Result<bool, CallError> {
+        let url = self.url(server, &format!("kv/{key}?{query}"));
         let response = checked(self.http.put(url).send().await.map_err(sent_or_not)?).await?;
         match response.text().await.map_err(sent_or_not)?.trim() {
             "true" => Ok(true),
@@ -113,15 +136,22 @@ impl ConsulSession {
         }
     }
 
-    /// Waits until the key has no session. Returns early when a query is not answered in its time,
-    /// as happens to those that wait on a leader which was cut off.
+    async fn acquire(&self, server: usize, session: &str, key: &str) -> Result<bool, CallError> {
+        self.put_key(server, key, &format!("acquire={session}")).await
+    }
+
+    /// Waits until the key has no session, as far as the read mode can tell. Returns early when a
+    /// query is not answered in its time, as happens to those that wait on a leader which was cut
+    /// off.
     async fn wait_until_free(
         &self,
         server: usize,
         key: &str,
         deadline: Instant,
     ) -> Result<(), CallError> {
-        let mut query = "consistent".to_owned();
+        let mode = self.query_of_mode();
+        let mut query = mode.to_owned();
+        let mut seen = 0;
         loop {
             let remaining = deadline.saturating_duration_since(Instant::now());
             if remaining <= WAIT_MARGIN {
@@ -130,15 +160,26 @@ impl ConsulSession {
             // The server adds up to a sixteenth to the wait that it is asked for.
             let limit = remaining.min(LONGEST_WAIT);
             let wait = (limit - WAIT_MARGIN.min(limit)) * 16 / 17;
-            let Ok(answer) = timeout(limit, self.read(server, key, &query)).await else {
+            let Ok(answer) = timeout(limit, self.read_key(server, key, &query)).await else {
                 return Ok(());
             };
             let (pair, index) =
                 answer.map_err(|error| CallError::Refused(format!("cannot wait: {error}")))?;
-            if pair.is_none_or(|pair| pair.session.is_none()) {
+            // An index that went back counts in another history than the one waited in.
+            if pair.is_none_or(|pair| pair.session.is_none()) || index < seen {
                 return Ok(());
             }
-            query = format!("consistent&index={index}&wait={}ms", wait.as_millis().max(1));
+            seen = index;
+            query = format!("{mode}&index={index}&wait={}ms", wait.as_millis().max(1));
+        }
+    }
+
+    /// The part of a query that asks for the plan's kind of read.
+    fn query_of_mode(&self) -> &'static str {
+        match self.read_mode {
+            ReadMode::Default => "",
+            ReadMode::Stale => "stale",
+            _ => "consistent",
         }
     }
 
@@ -168,7 +209,7 @@ impl ConsulSession {
     }
 }
 
-impl LockRecipe for ConsulSession {
+impl LockRecipe for Consul {
     type LeaseId = String;
 
     async fn open(&self, server: usize) -> Result<Lease<String>, CallError> {
@@ -178,7 +219,7 @@ impl LockRecipe for ConsulSession {
             "Name": "locktest",
             "TTL": format!("{}ms", self.ttl_ms),
             "LockDelay": format!("{}ms", self.lock_delay_ms),
-            "Behavior": "release",
+            "Behavior": self.behavior,
             "NodeChecks": [],
             "Checks": [],
         });
@@ -272,13 +313,27 @@ impl LockRecipe for ConsulSession {
         key: &str,
         _grant: &Grant,
     ) -> Result<Entry, CallError> {
-        let (pair, _index) = self.read(server, key, "consistent").await?;
-        let ours = pair.filter(|pair| pair.session.as_ref() == Some(session));
-        Ok(Entry {
-            ours: ours.is_some(),
-            token: ours.map(|pair| Token { major: pair.create_index, minor: pair.lock_index }),
-            at_revision: None,
-        })
+        let begin = Instant::now();
+        loop {
+            let (pair, _index) = self.read_key(server, key, self.query_of_mode()).await?;
+            let ours = pair.filter(|pair| pair.session.as_ref() == Some(session));
+            let may_be_old = self.read_mode != ReadMode::Consistent;
+            if ours.is_none() && may_be_old {
+                if begin.elapsed() >= STALE_READ_PATIENCE {
+                    let text = "the entry is not ours, by a read that may be old";
+                    return Err(CallError::Unknown(text.into()));
+                }
+                sleep(STALE_READ_PAUSE).await;
+                continue;
+            }
+            return Ok(Entry {
+                ours: ours.is_some(),
+                // A key that was deleted starts again with a lock index of one, and a larger create
+                // index.
+                token: ours.map(|pair| Token { major: pair.create_index, minor: pair.lock_index }),
+                at_revision: None,
+            });
+        }
     }
 
     async fn unlock(
@@ -288,11 +343,9 @@ impl LockRecipe for ConsulSession {
         key: &str,
         _grant: &Grant,
     ) -> Result<(), CallError> {
-        let url = self.url(server, &format!("kv/{key}?release={session}"));
-        let response = self.http.put(url).send().await.map_err(sent_or_not)?;
-        match checked(response).await?.text().await.map_err(sent_or_not)?.trim() {
-            "true" => Ok(()),
-            _ => Err(CallError::Refused("the lock is not held by this session".into())),
+        match self.put_key(server, key, &format!("release={session}")).await? {
+            true => Ok(()),
+            false => Err(CallError::Refused("the lock is not held by this session".into())),
         }
     }
 
@@ -330,42 +383,4 @@ async fn checked(response: reqwest::Response) -> Result<reqwest::Response, CallE
         return Err(CallError::NotAsked(text));
     }
     Err(CallError::Unknown(text))
-}
-
-/// Reads a duration as Go prints it, such as `2s`, `1.5s`, `1m0s` or `800ms`.
-fn parse_duration_ms(text: &str) -> Option<u64> {
-    let mut total_ms = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        total_ms += number
-            * match &rest[..letters] {
-                "ms" => 1.0,
-                "s" => 1000.0,
-                "m" => 60_000.0,
-                "h" => 3_600_000.0,
-                _ => return None,
-            };
-        rest = &rest[letters..];
-    }
-    (!text.is_empty()).then_some(total_ms as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_as_go_prints_them() {
-        assert_eq!(parse_duration_ms("2s"), Some(2000));
-        assert_eq!(parse_duration_ms("2000ms"), Some(2000));
-        assert_eq!(parse_duration_ms("1m0s"), Some(60_000));
-        assert_eq!(parse_duration_ms("1.5s"), Some(1500));
-        for bad in ["", "s", "2", "2 s", "2w"] {
-            assert_eq!(parse_duration_ms(bad), None, "{bad:?}");
-        }
-    }
 }

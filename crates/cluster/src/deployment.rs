@@ -1,0 +1,83 @@
+//! What a cluster is made of: the store, how it is used, and the program that runs it.
+
+use locktest_history::{Plan, Recipe, RedisOptions};
+
+use crate::installation::Installation;
+use crate::member::Member;
+use crate::service::{NodeLayout, Service};
+use crate::store::Store;
+use crate::{consul, etcd, redis, sentinel, zookeeper};
+
+/// Everything that decides which server processes run on which node, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// The store.
+    pub store: Store,
+    /// How the clients will use it: Redis' servers differ by that.
+    pub recipe: Recipe,
+    /// The options of Redis' servers; `None` elsewhere.
+    pub redis: Option<RedisOptions>,
+    /// How the server program is run.
+    pub installation: Installation,
+}
+
+impl Deployment {
+    /// The servers that a plan asks for; `None` if its backend has none.
+    pub fn of(plan: &Plan, installation: Installation) -> Option<Deployment> {
+        Some(Deployment {
+            store: Store::of(plan.backend)?,
+            recipe: plan.recipe,
+            redis: plan.redis,
+            installation,
+        })
+    }
+
+    /// A store's servers as its first recipe wants them, with the options that are the default.
+    pub fn plain(store: Store, installation: Installation) -> Deployment {
+        let backend = store.backend();
+        let recipe = backend.recipes()[0];
+        let redis = (store == Store::Redis).then_some(RedisOptions::DEFAULT);
+        Deployment { store, recipe, redis, installation }
+    }
+
+    /// The server processes of `member` in a fresh cluster of `members`, that of the clients
+    /// first.
+    pub fn services(
+        &self,
+        member: &Member,
+        members: &[Member],
+        layout: &NodeLayout,
+    ) -> Vec<Service> {
+        let base = |name| Service::new(name, &self.installation, layout);
+        let main = base(self.store.name());
+        let options = self.redis.unwrap_or(RedisOptions::DEFAULT);
+        match (self.store, self.recipe) {
+            (Store::Consul, _) => vec![consul::service(main, member, members)],
+            (Store::Etcd, _) => vec![etcd::service(main, member, members)],
+            (Store::Zookeeper, _) => vec![zookeeper::service(main, member, members)],
+            (Store::Redis, Recipe::Sentinel) => {
+                let server = redis::replica_service(main, member, members, options);
+                let watcher = sentinel::service(base("sentinel"), member, members);
+                std::iter::once(server).chain(watcher).collect()
+            }
+            (Store::Redis, _) => vec![redis::service(main, member, options)],
+        }
+    }
+}
+
+/// Settings of a store's servers that bear on the verdict, in words, for the plan.
+pub fn settings(store: Store, recipe: Recipe, redis: Option<RedisOptions>) -> Vec<String> {
+    let fixed = |settings: &[&str]| settings.iter().map(|setting| (*setting).to_owned()).collect();
+    match (store, recipe) {
+        (Store::Consul, _) => fixed(consul::SETTINGS),
+        (Store::Etcd, _) => fixed(etcd::SETTINGS),
+        (Store::Zookeeper, _) => fixed(zookeeper::SETTINGS),
+        (Store::Redis, recipe) => {
+            let mut settings = redis::settings(redis.unwrap_or(RedisOptions::DEFAULT));
+            if recipe == Recipe::Sentinel {
+                settings.extend(fixed(sentinel::SETTINGS));
+            }
+            settings
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The control node's side of clients, played by shells.
+
+use locktest_history::{KeyId, Resource};
+
+use super::*;
+use crate::testing::{config_of, plan};
+
+/// What is recorded of shells that speak as clients do.
+async fn recorded(plan: Plan, script: &'static str, limit: Duration) -> Vec<Record> {
+    let (arrivals, arrived) = mpsc::channel(16);
+    let fleet = start(plan, script, &arrivals);
+    drop(arrivals);
+    fleet.stop_within(limit).await.expect("no client is replaced");
+    records(arrived).await
+}
+
+fn start(plan: Plan, script: &'static str, arrivals: &mpsc::Sender<Arrival>) -> Fleet {
+    let config = plan.clone();
+    let launch = move |client| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Ok((command, ClientConfig { client, ..config_of(&config) }))
+    };
+    Fleet::start(&plan, launch, RunClock::start(), arrivals).expect("a shell")
+}
+
+async fn records(mut arrived: mpsc::Receiver<Arrival>) -> Vec<Record> {
+    let mut records = Vec::new();
+    while let Some(arrival) = arrived.recv().await {
+        match arrival {
+            Arrival::Record(record) => records.push(record),
+            Arrival::Watermark { .. } => {}
+        }
+    }
+    records
+}
+
+fn exits(records: &[Record]) -> Vec<(ClientId, ExitCause)> {
+    let exit = |record: &Record| match record {
+        Record::ClientExit(exit) => Some((exit.client, exit.cause.clone())),
+        _ => None,
+    };
+    records.iter().filter_map(exit).collect()
+}
+
+const C1: ClientId = ClientId(0);
+
+#[tokio::test]
+async fn a_client_that_does_not_stop_in_time_is_killed_and_its_exit_recorded() {
+    // The second has closed its standard output, so that nothing but its death can be seen.
+    for script in ["exec sleep 1000", "exec sleep 1000 >&-"] {
+        let records = recorded(plan(), script, Duration::from_millis(100)).await;
+        assert_eq!(exits(&records), [(C1, ExitCause::Killed(9))], "{script}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_stops_when_asked_is_not_killed() {
+    let script = "read config; read stop; test \"$stop\" = '\"stop\"'";
+    let records = recorded(plan(), script, Duration::from_secs(600)).await;
+    assert_eq!(exits(&records), [(C1, ExitCause::Finished)]);
+}
+
+/// Dies by itself twice; the third goes on until it is asked to stop.
+const DIES: &str =
+    "read config; case $config in *'\"client\":2,'*) read stop; exit 0;; esac; kill -9 $$";
+
+#[tokio::test]
+async fn in_the_workload_crash_a_client_that_was_killed_is_replaced_until_the_run_stops() {
+    let (arrivals, mut arrived) = mpsc::channel(16);
+    let crashes = Plan { workload: Workload::Crash, client_seeds: vec![1], ..plan() };
+    let fleet = start(crashes, DIES, &arrivals);
+    drop(arrivals);
+    for dead in [0, 1] {
+        // The next one is known of before the last one's exit.
+        let watermark = arrived.recv().await.expect("the next client");
+        assert!(matches!(watermark, Arrival::Watermark { client, .. } if client.0 == dead + 1));
+        let exit = arrived.recv().await.expect("the exit");
+        let Arrival::Record(Record::ClientExit(exit)) = exit else { panic!("{exit:?}") };
+        assert_eq!((exit.client.0, exit.cause), (dead, ExitCause::Killed(9)));
+    }
+    fleet.stop_within(Duration::from_secs(600)).await.expect("no client is missing");
+    let records = records(arrived).await;
+    assert_eq!(exits(&records), [(ClientId(2), ExitCause::Finished)]);
+}
+
+#[tokio::test]
+async fn nobody_is_replaced_in_other_workloads_or_once_the_run_is_stopping() {
+    let records = recorded(plan(), "kill -9 $$", Duration::from_secs(600)).await;
+    assert_eq!(exits(&records), [(C1, ExitCause::Killed(9))]);
+    let crashes = Plan { workload: Workload::Crash, ..plan() };
+    let script = "read config; read stop; kill -9 $$";
+    let records = recorded(crashes, script, Duration::from_secs(600)).await;
+    assert_eq!(exits(&records), [(C1, ExitCause::Killed(9))]);
+}
+
+#[tokio::test]
+async fn a_fleet_that_is_dropped_lets_its_clients_know() {
+    let (arrivals, arrived) = mpsc::channel(16);
+    drop(start(plan(), "read config; cat; exit 7", &arrivals));
+    drop(arrivals);
+    assert_eq!(exits(&records(arrived).await), [(C1, ExitCause::Failed(7))]);
+}
+
+/// What the control node answers to an access.
+async fn served(workload: Workload) -> Vec<Phase> {
+    let access = Detail::Access { resource: Resource::Unfenced, token: None, value: 0 };
+    let event = Event {
+        time_ns: 1,
+        client: C1,
+        attempt: 1,
+        op: 1,
+        key: KeyId(0),
+        server: None,
+        function: Function::Read,
+        phase: Phase::Invoke,
+        detail: access,
+    };
+    let line = serde_json::to_string(&event).expect("an event can be written");
+    let script = format!("read config; echo '{line}'; read stop").leak();
+    let records = recorded(Plan { workload, ..plan() }, script, Duration::from_secs(600)).await;
+    let phase = |record: &Record| match record {
+        Record::Event(event) => Some(event.phase),
+        _ => None,
+    };
+    records.iter().filter_map(phase).collect()
+}
+
+#[tokio::test]
+async fn accesses_are_served_here_only_if_the_store_does_not_keep_the_values() {
+    assert_eq!(served(Workload::Mutex).await, [Phase::Invoke, Phase::Ok]);
+    assert_eq!(served(Workload::CriticalSection).await, [Phase::Invoke]);
+}
