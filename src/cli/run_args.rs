@@ -168,7 +168,7 @@ pub struct RunArgs {
     /// The lease's time to live; on ZooKeeper the session timeout.
     #[arg(long, env = "LOCKTEST_LEASE_TTL", default_value = "2s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
     pub lease_ttl: Duration,
-    /// The mean time that a lock is held; one hold in five is 0.5 to 0.9 of the lease.
+    /// The mean time that a lock is held; one hold in five is 0.5 to 0.9 of the lease, unless this is zero.
     #[arg(long, env = "LOCKTEST_HOLD", default_value = "50ms", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
     pub hold: Duration,
     /// Let one hold in five outlive its lease, without renewal.

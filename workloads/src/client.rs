@@ -194,3 +194,45 @@ async fn listen(mut words: Words, control: &Control) {
     control.lose();
     std::future::pending().await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::testing::{FakeStore, config_of, plan};
+
+    /// Why a client without values of its own to offer does not run this.
+    async fn refusal(workload: Workload, recipe: Recipe) -> Option<String> {
+        let config = config_of(&Plan { workload, recipe, ..plan() });
+        let (_control_node, words) = pipe::pipe().expect("a pipe");
+        let process = Process { config: &config, words: BufReader::new(words).lines() };
+        let result = process.run_locks(&FakeStore::new()).await;
+        result.err().map(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_recipe_that_cannot_run_a_workload_says_so() {
+        let refused = [
+            (Workload::Register, Recipe::Redlock),
+            (Workload::CriticalSection, Recipe::Redlock),
+            (Workload::Try, Recipe::LockRpc),
+        ];
+        for (workload, recipe) in refused {
+            let reason = format!("recipe {recipe} cannot run the workload {workload}");
+            assert_eq!(refusal(workload, recipe).await, Some(reason));
+        }
+    }
+
+    #[test]
+    fn a_client_that_replaces_another_has_a_seed_of_its_own_that_the_plans_seed_decides() {
+        let plan = Plan { client_seeds: vec![11, 12], ..plan() };
+        let seeds = |plan: &Plan| (0..20).map(|client| seed_of(ClientId(client), plan)).collect();
+        let first: Vec<u64> = seeds(&plan);
+        assert_eq!(first[..2], [11, 12]);
+        assert_eq!(first.iter().collect::<HashSet<_>>().len(), 20);
+        assert_eq!(first, seeds(&plan));
+        let other: Vec<u64> = seeds(&Plan { seed: plan.seed + 1, ..plan });
+        assert!(first[2..].iter().all(|seed| !other.contains(seed)));
+    }
+}

@@ -46,7 +46,13 @@ fn a_read_of_what_was_overwritten_before_it_began_is_stale() {
             let involved: Vec<&str> =
                 violation.operations.iter().map(|o| o.client.as_str()).collect();
             assert_eq!(involved, ["c1", "c2", "c3"]);
-            assert!(violation.why.contains("found 1, which c1 had written by 0.010 s; c2 had since written 2"), "{}", violation.why);
+            assert!(
+                violation
+                    .why
+                    .contains("found 1, which c1 had written by 0.010 s; c2 had since written 2"),
+                "{}",
+                violation.why
+            );
         }
     }
 }
@@ -191,7 +197,11 @@ fn the_rows_of_a_run_without_locks() {
     assert_eq!(rows.deadlock_free.outcome, PropertyOutcome::NotTested);
     assert_eq!(rows.fencing.outcome, PropertyOutcome::NotTested);
     assert_eq!(rows.fault_tolerance.outcome, PropertyOutcome::Held);
-    assert!(rows.fault_tolerance.why.starts_with("10 writes answered"), "{}", rows.fault_tolerance.why);
+    assert!(
+        rows.fault_tolerance.why.starts_with("10 writes answered"),
+        "{}",
+        rows.fault_tolerance.why
+    );
     assert_eq!(verdict.warnings, []);
     assert_eq!(verdict.read_mode, ReadMode::Serializable);
     let latency = &verdict.latency;

@@ -61,7 +61,10 @@ fn two_writes_that_replaced_one_value_lost_an_update() {
     let violation = &verdict.violations[0];
     assert_eq!((violation.resource, violation.time_ns), (Some(Unfenced), 51 * MS));
     let why = &violation.why;
-    assert!(why.starts_with("c1 at 0.025 s and c2 at 0.051 s each replaced 70 in the unfenced value"), "{why}");
+    assert!(
+        why.starts_with("c1 at 0.025 s and c2 at 0.051 s each replaced 70 in the unfenced value"),
+        "{why}"
+    );
     assert!(why.contains("nobody who had not seen it was inside"), "{why}");
     assert_eq!(verdict.properties.safety.outcome, PropertyOutcome::Violated);
 }

@@ -18,11 +18,8 @@ fn crash(workload: Workload, cause: ExitCause, wait: u64) -> Story {
     let b = s.granted_with(2, 50..100 + wait, lease(90 + wait, TTL_MS, None));
     s.release(b, 110 + wait..115 + wait);
     s.held(4, 120 + wait..200 + wait, 210 + wait..215 + wait, 9);
-    let finished = ClientExit {
-        time_ns: 9500 * MS,
-        client: ClientId(3),
-        cause: ExitCause::Finished,
-    };
+    let finished =
+        ClientExit { time_ns: 9500 * MS, client: ClientId(3), cause: ExitCause::Finished };
     s.record(Record::ClientExit(finished));
     s.milestone(9000, Milestone::TimeUp);
     s
@@ -41,8 +38,7 @@ fn a_client_that_the_workload_killed_disturbs_nothing() {
         let disturbed = verdict.warnings.iter().any(|w| matches!(w, Warning::Disturbed { .. }));
         assert_eq!(disturbed, !undisturbed, "{workload}, {cause:?}");
         let outcome = verdict.properties.deadlock_free.outcome;
-        let expected =
-            if undisturbed { PropertyOutcome::Held } else { PropertyOutcome::Undecided };
+        let expected = if undisturbed { PropertyOutcome::Held } else { PropertyOutcome::Undecided };
         assert_eq!(outcome, expected, "{workload}, {cause:?}");
     }
 }

@@ -67,6 +67,8 @@ pub enum ClusterError {
 pub struct Cluster {
     store: Store,
     nodes: Vec<Node>,
+    /// Whatever any deployment runs on a node.
+    possible: Vec<Service>,
     ssh: Arc<SshCluster>,
 }
 
@@ -96,7 +98,8 @@ impl Cluster {
             services: deployment.services(member, members, layout),
             probe: Probe::new(deployment, member, members, &http),
         };
-        Ok(Cluster { store: deployment.store, nodes: members.iter().map(node).collect(), ssh })
+        let (store, nodes) = (deployment.store, members.iter().map(node).collect());
+        Ok(Cluster { store, nodes, possible: deployment.possible_services(layout), ssh })
     }
 
     /// The server nodes, in the plan's order.
@@ -106,22 +109,23 @@ impl Cluster {
 
     /// Starts every server that does not run, all at once.
     pub async fn start(&self) -> Result<(), ClusterError> {
-        self.on_all(Service::start).await
+        let nodes = self.nodes.iter();
+        all(nodes.map(|node| self.on_node(node, &node.services, Service::start))).await
     }
 
     /// Starts the servers of one node.
     pub async fn start_node(&self, node: NodeId) -> Result<(), ClusterError> {
-        self.on_one(self.node(node), Service::start).await
+        self.on_one(node, Service::start).await
     }
 
     /// Asks the servers of one node to end, and waits until they have.
     pub async fn stop_node(&self, node: NodeId) -> Result<(), ClusterError> {
-        self.on_one(self.node(node), Service::stop).await
+        self.on_one(node, Service::stop).await
     }
 
     /// Kills the servers of one node by SIGKILL, and waits until they are gone.
     pub async fn kill_node(&self, node: NodeId) -> Result<(), ClusterError> {
-        self.on_one(self.node(node), Service::kill).await
+        self.on_one(node, Service::kill).await
     }
 
     /// Whether every server process of the node runs.
@@ -137,13 +141,19 @@ impl Cluster {
 
     /// Deletes the data of a node whose servers were stopped.
     pub async fn wipe_node(&self, node: NodeId) -> Result<(), ClusterError> {
-        self.on_one(self.node(node), Service::wipe).await
+        self.on_one(node, Service::wipe).await
     }
 
-    /// Kills every server and deletes its data, so that the nodes are as they were before.
+    /// Kills every server and deletes its data, so that the nodes are as they were before any run.
+    /// That goes also for other stores and recipes: a sentinel that an earlier run left behind would
+    /// make replicas of independent servers.
     pub async fn reset(&self) -> Result<(), ClusterError> {
-        self.on_all(Service::kill).await?;
-        self.on_all(Service::wipe).await
+        for command in [Service::kill, Service::wipe] {
+            let nodes = self.nodes.iter();
+            let on_nodes = nodes.map(|node| self.on_node(node, &self.possible, command));
+            all(on_nodes).await?;
+        }
+        Ok(())
     }
 
     /// `address:port` of each node's server, for clients.
@@ -243,28 +253,36 @@ impl Cluster {
         &self.nodes[usize::from(node.0)]
     }
 
-    /// Runs a command for each of a node's servers, whatever becomes of the others.
     async fn on_one(
         &self,
-        node: &Node,
+        node: NodeId,
         command: impl Fn(&Service) -> RemoteCommand,
     ) -> Result<(), ClusterError> {
-        let commands = node.services.iter().map(|service| {
-            let command = command(service);
-            async move { self.ssh.run_ok(&node.member.name, &command).await }
-        });
-        for result in join_all(commands).await {
-            result?;
-        }
-        Ok(())
+        let node = self.node(node);
+        self.on_node(node, &node.services, command).await
     }
 
-    /// Runs a command for every server, whatever becomes of the others.
-    async fn on_all(
+    /// Runs a command on a node for each service.
+    async fn on_node(
         &self,
+        node: &Node,
+        services: &[Service],
         command: impl Fn(&Service) -> RemoteCommand,
     ) -> Result<(), ClusterError> {
-        let nodes = self.nodes.iter().map(|node| self.on_one(node, &command));
-        join_all(nodes).await.into_iter().collect()
+        let commands = services.iter().map(|service| {
+            let command = command(service);
+            async move {
+                self.ssh.run_ok(&node.member.name, &command).await?;
+                Ok(())
+            }
+        });
+        all(commands).await
     }
+}
+
+/// Does everything, whatever becomes of the others; the first error is told.
+async fn all(
+    work: impl IntoIterator<Item = impl Future<Output = Result<(), ClusterError>>>,
+) -> Result<(), ClusterError> {
+    join_all(work).await.into_iter().collect()
 }

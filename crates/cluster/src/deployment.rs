@@ -40,6 +40,13 @@ impl Deployment {
         Deployment { store, recipe, redis, installation }
     }
 
+    /// Every service that some deployment has on a node, to be ended and wiped.
+    pub(crate) fn possible_services(&self, layout: &NodeLayout) -> Vec<Service> {
+        let stores = Store::ALL.into_iter().map(Store::name);
+        let names = stores.chain([sentinel::SERVICE]);
+        names.map(|name| Service::new(name, &self.installation, layout)).collect()
+    }
+
     /// The server processes of `member` in a fresh cluster of `members`, that of the clients
     /// first.
     pub fn services(
@@ -57,7 +64,7 @@ impl Deployment {
             (Store::Zookeeper, _) => vec![zookeeper::service(main, member, members)],
             (Store::Redis, Recipe::Sentinel) => {
                 let server = redis::replica_service(main, member, members, options);
-                let watcher = sentinel::service(base("sentinel"), member, members);
+                let watcher = sentinel::service(base(sentinel::SERVICE), member, members);
                 std::iter::once(server).chain(watcher).collect()
             }
             (Store::Redis, _) => vec![redis::service(main, member, options)],
@@ -78,6 +85,38 @@ pub fn settings(store: Store, recipe: Recipe, redis: Option<RedisOptions>) -> Ve
                 settings.extend(fixed(sentinel::SETTINGS));
             }
             settings
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use locktest_history::Backend;
+
+    use super::*;
+
+    #[test]
+    fn whatever_a_deployment_runs_can_be_reset_by_any_other() {
+        let (layout, members) = (NodeLayout::new("/node"), Member::for_tests(3));
+        let installation = Installation::of_binary("/bin/server");
+        let names = |services: &[Service]| -> Vec<_> {
+            services.iter().map(|service| (service.name, service.pid_file.clone())).collect()
+        };
+        for backend in Backend::ALL {
+            let mut plan = Plan::of(backend);
+            for recipe in backend.recipes() {
+                plan.recipe = *recipe;
+                let Some(deployment) = Deployment::of(&plan, installation.clone()) else {
+                    assert_eq!(backend, Backend::Sim);
+                    continue;
+                };
+                let services = deployment.services(&members[0], &members, &layout);
+                assert_eq!(services.len(), if *recipe == Recipe::Sentinel { 2 } else { 1 });
+                assert_eq!(services[0].name, backend.name());
+                let other = Deployment::plain(Store::Etcd, installation.clone());
+                let possible = names(&other.possible_services(&layout));
+                assert!(names(&services).iter().all(|name| possible.contains(name)), "{recipe}");
+            }
         }
     }
 }

@@ -282,6 +282,21 @@ async fn a_server_that_does_not_come_up_is_named_with_the_end_of_its_log(kind: K
     stopped.reset().await.expect("reset");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_ends_also_what_a_run_with_another_recipe_left_behind() {
+    let server = newest(Store::Redis).await;
+    let scene = Scene::with_nodes(3).await;
+    let earlier = cluster(&scene, Kind::SENTINEL, &server);
+    earlier.start().await.expect("start");
+    let later = cluster(&scene, Kind::REDLOCK, &server);
+    later.reset().await.expect("reset");
+    for member in earlier.members() {
+        assert_eq!(processes(&scene, &member.name, &server.program).await, BTreeSet::new());
+        let data = layout().data();
+        assert_eq!(scene.on(&member.name, format!("ls {}", data.display())).await, "");
+    }
+}
+
 /// Says in the environment that every version is to be tried, and not the second newest alone.
 const ALL_VERSIONS: &str = "LOCKTEST_TEST_ALL_VERSIONS";
 

@@ -164,6 +164,12 @@ fn one_hold_in_five_is_long_and_another_one_overruns_if_it_is_to() {
 }
 
 #[test]
+fn a_lock_that_is_not_to_be_held_is_given_up_at_once() {
+    let plans = plans(&Plan { hold_ms: 0, ..plan() });
+    assert!(plans.iter().all(|plan| plan.hold.length.is_zero() && plan.rest.is_zero()));
+}
+
+#[test]
 fn a_denied_try_waits_for_a_few_milliseconds_up_to_the_usual_hold() {
     let plan = plan();
     let range = Duration::from_millis(LEAST_PAUSE_MS)..=Duration::from_millis(plan.hold_ms);

@@ -1,9 +1,12 @@
 //! Redis servers on loopback, from the distribution's packages.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use locktest_cluster::{Installation, Release, Store};
 use locktest_history::{ClientId, Plan};
@@ -17,7 +20,7 @@ use tempfile::TempDir;
 
 use super::until;
 
-/// Servers, the first numbers of which are those of a plan, and any sentinels behind them.
+/// Servers in a plan's order, and any sentinels behind them.
 pub struct Servers {
     installation: Installation,
     servers: Vec<Server>,
@@ -82,7 +85,7 @@ impl Servers {
         servers.all_answer().await;
         let known = async || {
             for sentinel in number..number + 3 {
-                let about: std::collections::HashMap<String, String> =
+                let about: HashMap<String, String> =
                     servers.ask(sentinel, &["SENTINEL", "MASTER", "locktest"]).await;
                 let (others, replicas) = (&about["num-other-sentinels"], &about["num-slaves"]);
                 if others != "2" || *replicas != (number - 1).to_string() {
@@ -109,20 +112,15 @@ impl Servers {
     }
 
     async fn answers(&self, index: usize) {
-        until(&self.log(index), async || self.try_ask::<String>(index, &["PING"]).await.is_ok())
-            .await;
-    }
-
-    fn log(&self, index: usize) -> String {
-        let path = self.servers[index].files.path().join("log");
-        std::fs::read_to_string(path).unwrap_or_default()
+        let what = format!("the server in {} answers", self.servers[index].files.path().display());
+        until(&what, async || self.try_ask::<String>(index, &["PING"]).await.is_ok()).await;
     }
 
     fn addresses(&self) -> Vec<String> {
         self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect()
     }
 
-    /// What client `client` is told; the last three are sentinels if there are more than `servers`.
+    /// What client `client` is told: the first `servers` are servers, the others sentinels.
     pub fn config(&self, client: u32, servers: usize, plan: Plan) -> ClientConfig {
         let mut addresses = self.addresses();
         let sentinels = addresses.split_off(servers);
@@ -231,8 +229,12 @@ async fn installation() -> Installation {
     release.installation(&roots)
 }
 
+/// Each port is given away once, and none lies where connections get theirs by themselves: such a
+/// connection could take it before its server starts.
 fn free_ports(number: usize) -> Vec<u16> {
-    let listener = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let listeners: Vec<TcpListener> = (0..number).map(listener).collect();
-    listeners.iter().map(|it| it.local_addr().expect("its address").port()).collect()
+    static NEXT: LazyLock<AtomicU16> =
+        LazyLock::new(|| AtomicU16::new(20_000 + (std::process::id() % 10_000) as u16));
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
+    ports.filter(is_free).take(number).collect()
 }

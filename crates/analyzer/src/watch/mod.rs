@@ -216,9 +216,7 @@ impl Watch {
                 }
                 Detail::Entry { ours: false, at_revision: Some(revision), .. } => {
                     let granted_at = claim.grant.and_then(|grant| grant.revision);
-                    if granted_at == Some(revision)
-                        && !claim.entry_seen
-                        && self.grants_can_be_stale
+                    if granted_at == Some(revision) && !claim.entry_seen && self.grants_can_be_stale
                     {
                         return self.raise(ViolationClass::StaleGrant, event.key, event.time_ns);
                     }

@@ -195,10 +195,8 @@ impl Simulation {
     }
 
     fn at(&mut self, ms: u64, step: Step) {
-        let reaches_the_service = matches!(
-            step,
-            Step::Arrive(_) | Step::RenewArrives(..) | Step::ReleaseArrives(..)
-        );
+        let reaches_the_service =
+            matches!(step, Step::Arrive(_) | Step::RenewArrives(..) | Step::ReleaseArrives(..));
         let stalled = self.world.bug == Some(Bug::Stall) && STALL.contains(&ms);
         let ms = if stalled && reaches_the_service { STALL.end } else { ms };
         self.order += 1;

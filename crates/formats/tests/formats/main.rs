@@ -11,3 +11,4 @@ mod jsonl;
 mod lenient;
 mod render;
 mod run;
+mod run_registers;

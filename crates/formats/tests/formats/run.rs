@@ -5,16 +5,15 @@ use locktest_formats::{
     Contents, Format, FormatError, Loaded, Options, load_run, read, write_jepsen_edn,
 };
 use locktest_history::{
-    Backend, Bounds, ClientExit, ClientId, Detail, Event, ExitCause, Function, History,
-    HistoryWriter, HolderPolicy, KeyId, Milestone, Phase, Plan, Record, Resource, Run, Token,
-    export_json_lines,
+    Backend, ClientExit, ClientId, Detail, Event, ExitCause, Function, History, HistoryWriter,
+    KeyId, Milestone, Phase, Plan, Record, Resource, Run, Token, export_json_lines,
 };
 use proptest::prelude::*;
 
 use crate::brute::first_conflict;
 use crate::render::{options, rendered};
 
-fn run() -> Run {
+pub(crate) fn run() -> Run {
     Run {
         id: "0a1b2c".into(),
         started_at_unix_s: 1,
@@ -366,7 +365,7 @@ fn a_run_reads_the_same_from_its_file_and_from_its_export() {
     }
 }
 
-fn jepsen_edn(history: &History) -> String {
+pub(crate) fn jepsen_edn(history: &History) -> String {
     let mut out = Vec::new();
     write_jepsen_edn(history, &mut out).expect("writes to memory");
     String::from_utf8(out).expect("EDN is UTF-8")

@@ -1,8 +1,10 @@
 //! The server that is asked: the only one, or the primary that the sentinels name.
 //!
 //! After "Guidelines for Redis clients with support for Redis Sentinel", the Redis project's
-//! documentation: the first sentinel that answers names the primary, which has to confirm its role;
-//! the connection is kept until something goes wrong, and then the sentinels are asked again.
+//! documentation: the first sentinel that answers names the primary, which has to confirm its role.
+//! The sentinels are asked again when something went wrong, and before each try to get a lock: so a
+//! client moves to a new primary as soon as its sentinel knows of one, as libraries do that listen to
+//! `+switch-master`, and not only when the old one fails it.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -33,6 +35,8 @@ pub(super) struct Primary {
     last: Cell<Option<usize>>,
     /// Whether that one confirmed its role and answered everything since.
     is_confirmed: Cell<bool>,
+    /// Whether the sentinels need not be asked before the next request.
+    is_named: Cell<bool>,
 }
 
 impl Primary {
@@ -51,6 +55,7 @@ impl Primary {
             first_sentinel: config.client.0 as usize,
             last: Cell::new(None),
             is_confirmed: Cell::new(false),
+            is_named: Cell::new(false),
         })
     }
 
@@ -80,13 +85,17 @@ impl Primary {
         if self.sentinels.is_empty() {
             return Ok(&self.servers[preferred % self.servers.len()]);
         }
-        if let Some(server) = self.last.get().map(|index| &self.servers[index])
-            && self.is_confirmed.get()
-            && server.is_connected()
-        {
+        let confirmed = self.last.get().map(|index| &self.servers[index]);
+        let confirmed =
+            confirmed.filter(|server| self.is_confirmed.get() && server.is_connected());
+        if let Some(server) = confirmed.filter(|_| self.is_named.get()) {
             return Ok(server);
         }
         let server = self.named(deadline).await?;
+        self.is_named.set(true);
+        if confirmed.is_some_and(|confirmed| confirmed.index() == server.index()) {
+            return Ok(server);
+        }
         self.is_confirmed.set(false);
         self.last.set(Some(server.index()));
         let role = async {
@@ -106,6 +115,11 @@ impl Primary {
     }
 
     /// The sentinels have to be asked before the next request.
+    pub(super) fn ask_sentinels(&self) {
+        self.is_named.set(false);
+    }
+
+    /// The sentinels have to be asked before the next request, and the primary for its role.
     pub(super) fn doubt(&self) {
         self.is_confirmed.set(false);
     }

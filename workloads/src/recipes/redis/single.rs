@@ -3,10 +3,13 @@
 //! After "Correct Implementation with a Single Instance", in "Distributed Locks with Redis", the
 //! Redis project's documentation. The recipe reckons no validity: the lease is what the server says.
 //!
-//! What an answer proves is what the server said that has the lock. Where the sentinels have named
-//! another primary since, its yes is as good, and its no is not: it may be a primary of yesterday
-//! that was never told of the lock. So a no is the store's word only from the server that was the
-//! last to say that it has it, and as a primary (see [`script`](super::script)).
+//! Where the sentinels have named another primary since the grant, its yes is as good, and its no is
+//! not: it may be a primary of yesterday that was never told of the lock. So a no is the store's word
+//! only from the server that was the last to say that it has the lock, and only while that is a
+//! primary (see [`script`](super::script)).
+//!
+//! A SET without an answer ends the acquire, which is then unknown; all others were answered, so that
+//! an acquire that is refused has left nothing behind.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -77,6 +80,7 @@ impl RedisLock {
         key: &str,
     ) -> Result<(bool, Instant), CallError> {
         attempt.begin_round();
+        self.primary.ask_sentinels();
         let set = async |server: &Server, deadline| {
             let begin = Instant::now();
             Ok((attempt.set(server, key, self.ttl_ms, deadline).await?, begin))

@@ -206,8 +206,6 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     /// Whatever clients do in whatever order: nobody is granted what another holds, no lease ends
     /// before its time, tokens grow, and a free lock leaves nobody waiting.
     #[test]
