@@ -71,9 +71,7 @@ pub fn plan(args: &RunArgs, seed: u64, version: String) -> Result<Plan> {
         redis,
         hold_ms: ms(args.hold),
         overrun: args.overrun,
-        renew_while_waiting: args
-            .renew_while_waiting
-            .unwrap_or(!recipe.lease_begins_with_grant()),
+        renew_while_waiting: args.renew_while_waiting.unwrap_or(!recipe.lease_begins_with_grant()),
         holder: args.holder,
         acquire_timeout_ms: ms(args.acquire_timeout),
         op_timeout_ms: ms(args.op_timeout),

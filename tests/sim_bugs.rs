@@ -2,6 +2,8 @@
 //!
 //! By default a few seeds run; `LOCKTEST_MATRIX=all` runs those of `make soak`.
 
+#![expect(clippy::print_stdout, reason = "the progress of long tests")]
+
 mod support;
 
 use serde_json::Value;
@@ -40,7 +42,8 @@ fn every_bug_of_the_sim_is_found_under_its_right_name() {
     let mut problems = Vec::new();
     for seed in seeds {
         // At once, since they mostly wait.
-        let runs = BUGS.map(|(bug, class)| std::thread::spawn(move || shortcoming(bug, class, seed)));
+        let runs =
+            BUGS.map(|(bug, class)| std::thread::spawn(move || shortcoming(bug, class, seed)));
         for run in runs {
             problems.extend(run.join().expect("a run ends"));
         }
@@ -79,5 +82,9 @@ fn a_correct_sim_is_never_accused_in_a_million_operations() {
     let verdict = bench.run(line).expect_code(0).json();
     assert_eq!(verdict["outcome"], "held", "{}", verdict["summary"]);
     let history = bench.latest().join("history");
-    println!("{} of history, {}", std::fs::metadata(history).expect("a history").len(), verdict["counts"]);
+    println!(
+        "{} of history, {}",
+        std::fs::metadata(history).expect("a history").len(),
+        verdict["counts"]
+    );
 }

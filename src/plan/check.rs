@@ -140,17 +140,17 @@ fn lease_ttl(args: &RunArgs) -> Result<()> {
         // One and a half election timeouts, in whole seconds.
         Backend::Etcd => (2000, u64::MAX, "etcd grants no lease shorter than 2s"),
         // The floor that the cluster's configuration sets (`session_ttl_min`).
-        Backend::Consul => (
-            1000,
-            DAY_MS,
-            "the lab's Consul takes no session TTL below 1s, and none above 24h",
-        ),
+        Backend::Consul => {
+            (1000, DAY_MS, "the lab's Consul takes no session TTL below 1s, and none above 24h")
+        }
         Backend::Zookeeper => (
             2 * ZOOKEEPER_TICK_MS,
             20 * ZOOKEEPER_TICK_MS,
             "ZooKeeper grants session timeouts of 2 to 20 ticks, and the lab's tick is 500ms: 1s to 10s",
         ),
-        Backend::Redis => (100, u64::MAX, "a key that expires within 100ms is no lock over a network"),
+        Backend::Redis => {
+            (100, u64::MAX, "a key that expires within 100ms is no lock over a network")
+        }
         Backend::Sim => (50, u64::MAX, "sim grants no lease shorter than 50ms"),
     };
     ensure!(ttl_ms >= least_ms, "--lease-ttl is too short: {why}");

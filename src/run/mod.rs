@@ -209,10 +209,15 @@ fn announcement(run: &Run, args: &RunArgs, run_dir: &RunDir) -> String {
             interval = humantime::format_duration(Duration::from_millis(plan.nemesis_interval_ms))
         ),
     };
+    let (recipe, locks, lease) = if plan.workload.takes_locks() {
+        (format!(", recipe {}", plan.recipe), "lock", format!(", lease {} ms", plan.lease_ttl_ms))
+    } else {
+        (format!(", {} reads", plan.read_mode), "register", String::new())
+    };
     format!(
-        "run {id}: {backend} {version}, recipe {recipe}\n  \
+        "run {id}: {backend} {version}{recipe}, workload {workload}\n  \
          nodes     {nodes}\n  \
-         clients   {clients} on {keys} {locks}, lease {ttl} ms\n  \
+         clients   {clients} on {keys} {locks}{s}{lease}\n  \
          faults    {faults}\n  \
          time      {time}\n  \
          seed      {seed}\n  \
@@ -220,12 +225,11 @@ fn announcement(run: &Run, args: &RunArgs, run_dir: &RunDir) -> String {
         id = run.id,
         backend = plan.backend,
         version = plan.version,
-        recipe = plan.recipe,
+        workload = plan.workload,
         nodes = plan.nodes.join(" "),
         clients = plan.client_seeds.len(),
         keys = plan.keys.len(),
-        locks = if plan.keys.len() == 1 { "lock" } else { "locks" },
-        ttl = plan.lease_ttl_ms,
+        s = if plan.keys.len() == 1 { "" } else { "s" },
         time = humantime::format_duration(Duration::from_millis(plan.time_limit_ms)),
         seed = plan.seed,
         directory = run_dir.path().display(),

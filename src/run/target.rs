@@ -45,9 +45,9 @@ impl Target {
     pub async fn probe(&self, node: NodeId) -> Result<(), String> {
         match self {
             Target::Cluster(cluster) => cluster.probe(node).await,
-            Target::Sim(sim) => timeout(PROBE_TIMEOUT, sim.probe()).await.map_err(|_| {
-                format!("no answer within {} ms", PROBE_TIMEOUT.as_millis())
-            }),
+            Target::Sim(sim) => timeout(PROBE_TIMEOUT, sim.probe())
+                .await
+                .map_err(|_| format!("no answer within {} ms", PROBE_TIMEOUT.as_millis())),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Faults: when they were in force, what came of them, and the changes of leader beside them.
 
-use locktest_history::{ClientId, FaultBegun, FaultEnded, NodeId, Side};
+use locktest_history::{ClientId, FaultBegun, FaultEnded, NodeId, Plan, Side};
 
 use crate::observed::Observed;
 use crate::servers::Servers;
@@ -32,11 +32,13 @@ impl Fault<'_> {
         self.begun.sides.iter().any(|side| !side.clients.is_empty())
     }
 
-    /// Whether a client cannot reach a majority of all `servers`. One on no side of a fault that
-    /// splits clients came later, and nobody knows what it reaches.
-    pub(crate) fn cuts_off(&self, client: ClientId, servers: usize) -> bool {
-        let majority = self.majority_side(servers);
-        self.splits_clients() && !majority.is_some_and(|side| side.clients.contains(&client))
+    /// Whether a client cannot reach a majority of all servers. One that took the place of a dead one
+    /// is where that one was; of one on no side nobody knows what it reaches.
+    pub(crate) fn cuts_off(&self, client: ClientId, plan: &Plan) -> bool {
+        let clients = u32::try_from(plan.client_seeds.len()).unwrap_or(u32::MAX).max(1);
+        let place = ClientId(client.0 % clients);
+        let majority = self.majority_side(plan.nodes.len());
+        self.splits_clients() && !majority.is_some_and(|side| side.clients.contains(&place))
     }
 
     /// Whether it leaves some client a majority of all `servers`.

@@ -60,19 +60,25 @@ pub(crate) fn missing_entry<'a, 'h>(
     let refused = || refused_release(attempt, plan).filter(|(_, known_ns)| kept(*known_ns));
     let (shown_by, known_ns) = read.or_else(refused)?;
     let seen = attempt.validations.iter().filter_map(found);
-    let seen = seen.chain(grant_is_the_entry(plan.backend).then_some(granted.time_ns));
+    let seen = seen.chain(grant_is_the_entry(plan.recipe).then_some(granted.time_ns));
     let kept_ns = seen.filter(|seen_ns| *seen_ns <= shown_by.invoke_ns()).max();
     let promised_until_ns = promised_until_ns(promises, known_ns).unwrap_or(granted.time_ns);
     Some(Missing { shown_by, known_ns, promised_until_ns, kept_ns })
 }
 
 /// Whether the grant shows by itself that the entry was there: the reply is to the very request that
-/// made it (Redis), or comes out of the memory that holds it (the sim). Elsewhere the reply and the
-/// entry are two things, and a grant can be stale.
-pub(crate) fn grant_is_the_entry(backend: Backend) -> bool {
-    match backend {
-        Backend::Redis | Backend::Sim => true,
-        Backend::Etcd | Backend::Consul | Backend::Zookeeper => false,
+/// made it (Redis, etcd's `cas-ttl`) or that read it (`election-key`), or comes out of the memory
+/// that holds it (the sim). Elsewhere the reply and the entry are two things, and a grant can be
+/// stale.
+pub(crate) fn grant_is_the_entry(recipe: Recipe) -> bool {
+    match recipe {
+        Recipe::CasTtl
+        | Recipe::ElectionKey
+        | Recipe::Redlock
+        | Recipe::Single
+        | Recipe::Sentinel
+        | Recipe::Sim => true,
+        Recipe::LockRpc | Recipe::Session | Recipe::EphemeralSequential => false,
     }
 }
 

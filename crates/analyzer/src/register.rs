@@ -24,8 +24,9 @@ use crate::verdict::{RegisterCounts, ViolationClass};
 use history::{Found, asked, checkable, found, written};
 
 /// How often the search may ask whether its time is up. It asks every few hundred steps, and so the
-/// budget is some twenty million of them, the same on every machine.
-const LOOKS: u64 = 1 << 16;
+/// budget is some eight million of them, the same on every machine. A register that works takes few
+/// more steps than it has operations.
+const LOOKS: u64 = 1 << 15;
 
 /// What the search may keep in mind.
 const MEMORY_LIMIT_BYTES: usize = 1 << 30;

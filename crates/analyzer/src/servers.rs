@@ -78,7 +78,7 @@ impl Servers {
         let clients: BTreeSet<ClientId> =
             observed.attempts.iter().map(|attempt| attempt.client()).collect();
         for client in clients {
-            let cuts = faults.iter().filter(|fault| fault.cuts_off(client, count));
+            let cuts = faults.iter().filter(|fault| fault.cuts_off(client, observed.plan));
             let until_ns =
                 |fault: &Fault| fault.ended.map_or(u64::MAX, |_| fault.recovery(&servers).1);
             let spans: Vec<(u64, u64)> =

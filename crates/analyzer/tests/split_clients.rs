@@ -25,8 +25,9 @@ fn a_client_without_a_majority_is_no_waiter_and_one_with_it_is() {
 }
 
 #[test]
-fn nobody_knows_what_a_client_on_no_side_reaches() {
-    assert_eq!(waits(4), nothing());
+fn a_client_that_took_the_place_of_another_is_where_that_one_was() {
+    assert_eq!(waits(5), nothing());
+    assert_eq!(waits(6), ["deadlock x1"]);
 }
 
 #[test]

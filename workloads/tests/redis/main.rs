@@ -1,5 +1,7 @@
 //! The recipes of Redis, on real servers.
 
+#[path = "../support/ports.rs"]
+mod ports;
 mod redlock;
 mod sentinel;
 mod servers;

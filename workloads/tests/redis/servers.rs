@@ -2,11 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use locktest_cluster::{Installation, Release, Store};
 use locktest_history::{ClientId, Plan};
@@ -18,6 +15,7 @@ use nix::unistd::Pid;
 use redis::FromRedisValue;
 use tempfile::TempDir;
 
+use super::ports::free_port;
 use super::until;
 
 /// Servers in a plan's order, and any sentinels behind them.
@@ -229,12 +227,6 @@ async fn installation() -> Installation {
     release.installation(&roots)
 }
 
-/// Each port is given away once, and none lies where connections get theirs by themselves: such a
-/// connection could take it before its server starts.
 fn free_ports(number: usize) -> Vec<u16> {
-    static NEXT: LazyLock<AtomicU16> =
-        LazyLock::new(|| AtomicU16::new(20_000 + (std::process::id() % 10_000) as u16));
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
-    ports.filter(is_free).take(number).collect()
+    std::iter::repeat_with(free_port).take(number).collect()
 }

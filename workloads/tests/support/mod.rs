@@ -1,8 +1,9 @@
 //! A real server on loopback, from the distribution's packages.
 
+mod ports;
+
 use std::fs::File;
 use std::future::Future;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Weak};
@@ -13,6 +14,7 @@ use locktest_lab::LabDirs;
 use locktest_lab::packages::{PackageRequest, obtain};
 use locktest_workloads::ClientConfig;
 use locktest_workloads::recipes::{CallError, LockRecipe};
+use ports::free_port;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
@@ -69,9 +71,7 @@ pub async fn packages(suite: &str, names: &[&str]) -> Vec<PathBuf> {
 
 /// Ports that nobody listens on.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners =
-        [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("its address").port())
+    [(); N].map(|()| free_port())
 }
 
 /// Starts a server in a folder of its own; `arguments` are told which.

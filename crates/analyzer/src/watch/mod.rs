@@ -86,7 +86,7 @@ impl Watch {
         Watch {
             contract: Contract::of(plan),
             workload: plan.workload,
-            grants_can_be_stale: !grant_is_the_entry(plan.backend),
+            grants_can_be_stale: !grant_is_the_entry(plan.recipe),
             clients: clients.map(|client| (ClientId(client), Client::default())).collect(),
             locks: HashMap::new(),
             raised: HashSet::new(),

@@ -86,8 +86,7 @@ impl Primary {
             return Ok(&self.servers[preferred % self.servers.len()]);
         }
         let confirmed = self.last.get().map(|index| &self.servers[index]);
-        let confirmed =
-            confirmed.filter(|server| self.is_confirmed.get() && server.is_connected());
+        let confirmed = confirmed.filter(|server| self.is_confirmed.get() && server.is_connected());
         if let Some(server) = confirmed.filter(|_| self.is_named.get()) {
             return Ok(server);
         }
