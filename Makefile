@@ -2,9 +2,9 @@
 # they install what else they need from the distribution.
 
 # sshd, iptables and ip make the lab; protoc and its standard types build the etcd client; ZooKeeper
-# runs on whatever Java there is.
+# runs on the machine's Java.
 PACKAGES := openssh-server iptables iproute2 protobuf-compiler libprotobuf-dev
-PACKAGES += $(shell command -v java >/dev/null || echo default-jre-headless)
+PACKAGES += $(shell [ -x /usr/bin/java ] || echo default-jre-headless)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 
 .PHONY: help demo test lint bench fuzz soak build packages clean
@@ -47,6 +47,7 @@ fuzz: packages
 
 soak: build
 	$(SUDO) env LOCKTEST_MATRIX=all cargo test --release --test matrix --test sim_bugs -- --nocapture
+	$(SUDO) env LOCKTEST_TEST_ALL_VERSIONS=1 cargo test --release -p locktest-cluster --test servers --test redis
 	$(SUDO) scripts/soak target/release/locktest
 
 # A server package must not leave its service running on this machine, so for the time of the

@@ -22,7 +22,7 @@ use crate::terminal::Verbosity;
 const EXAMPLES: &str = "\
 Examples:
   locktest --backend consul --nemesis partition      a partitioned Consul, five clients, 60 s
-  locktest --backend redis --recipe sentinel --nemesis partition --stop-on-violation
+  locktest --backend redis --recipe sentinel --nemesis partition --partition leader
                                                      what asynchronous replication does to a lock
   locktest --backend etcd --version 3.4.23 --workload crash
                                                      holders that die, on an older server
@@ -276,10 +276,13 @@ fn given_flags(command: &clap::Command, matches: &ArgMatches) -> String {
         if NOT_OF_THE_PLAN.contains(&id) || !source.is_some_and(config::is_explicit) {
             continue;
         }
-        words.push(format!("--{flag}"));
         if argument.get_action().takes_values() {
+            words.push(format!("--{flag}"));
             let values = matches.get_raw(id).into_iter().flatten();
             words.extend(values.map(|value| quote(&value.to_string_lossy())));
+        } else if matches.get_flag(id) {
+            // The environment can also say that a switch is off.
+            words.push(format!("--{flag}"));
         }
     }
     words.join(" ")

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use locktest_cluster::{Store, settings};
-use locktest_history::{Backend, Plan, Recipe, RedisOptions, Workload};
+use locktest_history::{Backend, CasWait, Plan, Recipe, RedisOptions, Workload};
 use locktest_nemesis::{Parties, plan_schedule};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -50,6 +50,7 @@ pub fn plan(args: &RunArgs, seed: u64, version: String) -> Result<Plan> {
         Workload::DifferentKeys => args.clients,
         _ => args.keys.unwrap_or(1),
     };
+    let key = if args.workload.takes_locks() { "lock" } else { "register" };
     Ok(Plan {
         kernel: kernel(),
         seed,
@@ -62,12 +63,12 @@ pub fn plan(args: &RunArgs, seed: u64, version: String) -> Result<Plan> {
             .unwrap_or_default(),
         nodes,
         client_seeds,
-        keys: (0..keys).map(|n| format!("lock-{n}")).collect(),
+        keys: (0..keys).map(|n| format!("{key}-{n}")).collect(),
         read_mode: args.read_mode.unwrap_or(backend.read_modes()[0]),
         lease_ttl_ms: ms(args.lease_ttl),
         lock_delay_ms: ms(args.lock_delay.unwrap_or_default()),
         session_behavior: args.session_behavior.or(Plan::of(backend).session_behavior),
-        cas_wait: args.cas_wait,
+        cas_wait: (recipe == Recipe::CasTtl).then_some(args.cas_wait.unwrap_or(CasWait::Watch)),
         redis,
         hold_ms: ms(args.hold),
         overrun: args.overrun,

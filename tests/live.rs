@@ -110,8 +110,8 @@ fn holders_that_outlive_an_etcd_lease_need_fencing_and_fencing_saves_them() {
 #[test]
 fn etcd_3_4_grants_a_lock_to_a_waiter_whose_lease_has_expired() {
     let bench = Bench::with_lab();
-    let line = "--backend etcd --nodes-count 3 --renew-while-waiting false --hold 3s \
-                --time-limit 20s --seed 1 --json";
+    let line = "--backend etcd --version 3.4.23 --nodes-count 3 --renew-while-waiting false \
+                --hold 3s --time-limit 20s --seed 1 --json";
     let verdict = bench.run(line).expect_code(1).json();
     assert_eq!(verdict["version"], "3.4.23");
     assert_row(&verdict, "safety", &["violated"]);
@@ -123,14 +123,58 @@ fn etcd_3_4_grants_a_lock_to_a_waiter_whose_lease_has_expired() {
 fn a_run_stops_at_its_first_stale_grant_and_removes_its_lab() {
     let bench = Bench::with_lab();
     let before = lab_traces();
-    let line = "--backend etcd --nodes-count 3 --renew-while-waiting false --hold 3s \
-                --stop-on-violation --time-limit 10m --seed 1 --json";
+    let line = "--backend etcd --version 3.4.23 --nodes-count 3 --renew-while-waiting false \
+                --hold 3s --stop-on-violation --time-limit 10m --seed 1 --json";
     let ran = bench.run(line).expect_code(1);
     assert!(ran.stderr.contains("violation: stale-grant on lock-0"), "{}", ran.stderr);
     let verdict = ran.json();
     assert!(violation_classes(&verdict).contains(&"stale-grant"), "{verdict:#}");
     assert!(verdict["not_tested"].to_string().contains("to stop at its first violation"));
     assert_eq!(lab_traces(), before);
+}
+
+#[test]
+fn a_partitioned_zookeeper_is_judged() {
+    let bench = Bench::with_lab();
+    let verdict = partitioned_run(&bench, "--backend zookeeper --time-limit 15s");
+    assert_row(&verdict, "safety", &["held"]);
+}
+
+#[test]
+fn a_partition_of_redlock_splits_its_clients_from_its_servers() {
+    let bench = Bench::with_lab();
+    let verdict = partitioned_run(&bench, "--backend redis --time-limit 15s");
+    assert_row(&verdict, "safety", &["held"]);
+    assert_row(&verdict, "fencing", &["unsupported"]);
+    let sides = verdict["faults"][0]["description"].as_str().expect("a description");
+    assert!(sides.contains("c1") && sides.contains("n1") && sides.contains('|'), "{sides}");
+    let page = std::fs::read_to_string(bench.latest().join("report.html")).expect("a page");
+    assert!(page.contains(sides), "the report names who was cut off from whom");
+}
+
+#[test]
+fn a_failover_of_sentinel_grants_a_lock_twice() {
+    let bench = Bench::with_lab();
+    let line = "--backend redis --recipe sentinel --nemesis partition --partition leader \
+                --nemesis-interval 8s --time-limit 60s --stop-on-violation --seed 1 --json";
+    let verdict = bench.run(line).expect_code(1).json();
+    assert_row(&verdict, "safety", &["violated"]);
+    assert!(violation_classes(&verdict).contains(&"double-grant"), "{verdict:#}");
+    assert_faults_bit_and_were_undone(&verdict);
+}
+
+#[test]
+fn a_partitioned_etcd_is_linearizable_with_linearizable_reads_and_with_no_others() {
+    let bench = Bench::with_lab();
+    let verdict = partitioned_run(&bench, "--backend etcd --workload register --time-limit 15s");
+    assert_eq!(verdict["outcome"], "held", "{verdict:#}");
+    let proof = bench.run("check store/latest --verify").expect_code(0);
+    assert!(proof.stderr.contains("an order explains all"), "{}", proof.stderr);
+
+    let line = "--backend etcd --workload register --read-mode serializable --nemesis partition \
+                --nemesis-interval 5s --time-limit 60s --stop-on-violation --seed 1 --json";
+    let verdict = bench.run(line).expect_code(1).json();
+    assert!(violation_classes(&verdict).contains(&"stale-read"), "{verdict:#}");
 }
 
 /// The firewall rules of every node of a lab.

@@ -17,7 +17,7 @@ fn classes(verdict: &Value) -> Vec<&str> {
 fn a_correct_sim_holds_and_its_files_are_complete() {
     let bench = Bench::new();
     let verdict = bench
-        .run("--backend sim --lease-ttl 200ms --hold 5ms --time-limit 4s --seed 1 --format json")
+        .run("--backend sim --lease-ttl 500ms --hold 5ms --time-limit 4s --seed 1 --format json")
         .expect_code(0)
         .json();
     assert_eq!(verdict["outcome"], "held");

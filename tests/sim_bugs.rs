@@ -25,7 +25,9 @@ fn everything() -> bool {
 /// What is wrong with the verdict on a run of a buggy sim, if anything.
 fn shortcoming(bug: &str, class: &str, seed: u64) -> Option<String> {
     let bench = Bench::new();
-    let line = format!("--backend sim --sim-bug {bug} --time-limit 15s --seed {seed} --json");
+    let line = format!(
+        "--backend sim --sim-bug {bug} --time-limit 15s --stop-on-violation --seed {seed} --json"
+    );
     let ran = bench.run(&line);
     if ran.code != Some(1) {
         return Some(format!("{line}: exit {:?}\n{}", ran.code, ran.stderr));

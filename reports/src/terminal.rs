@@ -195,7 +195,7 @@ impl Block {
         shown.sort_by_key(|fault| fault.id);
         let left_out = verdict.faults.len() - shown.len();
         for fault in shown {
-            self.fault(fault, verdict.workload.takes_locks());
+            self.fault(fault, verdict);
         }
         if left_out > 0 {
             self.paragraph(3, &format!("{left_out} more in the report"));
@@ -205,7 +205,7 @@ impl Block {
                 3,
                 &format!(
                     "skipped {} at {}: {}",
-                    wording::fault_kind(skipped.kind, skipped.shape),
+                    wording::fault_kind(skipped.kind, skipped.shape, verdict.recipe),
                     seconds(skipped.time_ns),
                     skipped.reason
                 ),
@@ -214,13 +214,13 @@ impl Block {
         self.gap();
     }
 
-    fn fault(&mut self, fault: &FaultSummary, takes_locks: bool) {
+    fn fault(&mut self, fault: &FaultSummary, verdict: &Verdict) {
         self.paragraph(
             3,
             &format!(
                 "{}  {} {}, {} to {}",
                 fault.id,
-                wording::fault_kind(fault.kind, fault.shape),
+                wording::fault_kind(fault.kind, fault.shape, verdict.recipe),
                 fault.description,
                 seconds(fault.begin_ns),
                 seconds(fault.end_ns)
@@ -233,7 +233,10 @@ impl Block {
             self.doubt(6, &format!("DID NOT BITE: {proof}"));
         }
         if fault.undone {
-            self.paragraph(6, &format!("undone; {}", wording::recovery(fault, takes_locks)));
+            self.paragraph(
+                6,
+                &format!("undone; {}", wording::recovery(fault, verdict.workload.takes_locks())),
+            );
         } else {
             let undo = fault.undo_proof.first().map_or("no observation", String::as_str);
             self.doubt(6, &format!("NOT UNDONE: {undo}"));

@@ -4,7 +4,10 @@ use locktest_analyzer::{
     Counts, FaultSummary, LeaderChange, PropertyOutcome, RoundShown, RunOutcome, Verdict,
     ViolationClass,
 };
-use locktest_history::{Answer, FaultKind, History, PartitionShape, RoundPurpose};
+use locktest_history::{
+    Answer, CasWait, FaultKind, History, PartitionShape, Plan, Recipe, RedlockRequests,
+    RoundPurpose, SessionBehavior,
+};
 
 use crate::text::{count, duration, duration_ns, seconds};
 
@@ -93,14 +96,7 @@ fn findings(verdict: &Verdict) -> Vec<String> {
 fn amount(verdict: &Verdict) -> String {
     let bit = verdict.faults.iter().filter(|fault| fault.bit).count();
     let faults = count(bit as u64, "fault");
-    match &verdict.counts.registers {
-        Some(registers) => format!("{}, {faults} that bit", registers.in_words()),
-        None => format!(
-            "{}, {} contended, {faults} that bit",
-            count(verdict.counts.acquires_ok, "acquire"),
-            verdict.counts.contended,
-        ),
-    }
+    format!("{}, {faults} that bit", verdict.counts.in_words(verdict.workload))
 }
 
 /// What the clients did, with how they read where that bears on the verdict: `mutex`,
@@ -133,6 +129,39 @@ pub(crate) fn subject(verdict: &Verdict, history: &History) -> String {
         seconds(verdict.end_ns),
         verdict.seed
     )
+}
+
+/// The options of the plan's recipe that the user can choose, by name.
+pub(crate) fn recipe_options(plan: &Plan) -> Vec<(&'static str, String)> {
+    let mut options = Vec::new();
+    if let Some(behavior) = plan.session_behavior {
+        options.push(("lock-delay", duration(plan.lock_delay_ms as f64)));
+        let what = match behavior {
+            SessionBehavior::Release => "releases its keys",
+            SessionBehavior::Delete => "deletes its keys",
+        };
+        options.push(("the end of a session", what.to_owned()));
+    }
+    if let Some(wait) = plan.cas_wait {
+        let how = match wait {
+            CasWait::Watch => "for a watch to tell that the key is gone",
+            CasWait::Poll => "by trying again and again",
+        };
+        options.push(("waits", how.to_owned()));
+    }
+    if let Some(redis) = plan.redis {
+        if plan.recipe == Recipe::Redlock {
+            let order = match redis.requests {
+                RedlockRequests::Parallel => "all at once",
+                RedlockRequests::Sequential => "one after the other",
+            };
+            let limit = duration(redis.node_timeout_ms as f64);
+            options.push(("asks its servers", format!("{order}, each for {limit} at most")));
+        }
+        let pause = format!("at most {}", duration(redis.retry_pause_ms as f64));
+        options.push(("pause before trying again", pause));
+    }
+    options
 }
 
 /// What became of the acquires, or of what was asked of registers, and of the health probes.
@@ -269,15 +298,20 @@ pub(crate) fn class_meaning(class: ViolationClass) -> &'static str {
     }
 }
 
-/// A fault's kind and shape: `partition (leader)`.
-pub(crate) fn fault_kind(kind: FaultKind, shape: PartitionShape) -> String {
+/// A fault's kind and shape: `partition (leader)`, and where the recipe's servers know nothing of
+/// each other `partition of clients from servers (one)`.
+pub(crate) fn fault_kind(kind: FaultKind, shape: PartitionShape, recipe: Recipe) -> String {
     let FaultKind::Partition = kind;
+    let what = match recipe.has_independent_servers() {
+        true => "partition of clients from servers",
+        false => "partition",
+    };
     let shape = match shape {
         PartitionShape::Halves => "halves",
         PartitionShape::One => "one",
         PartitionShape::Leader => "leader",
     };
-    format!("partition ({shape})")
+    format!("{what} ({shape})")
 }
 
 /// What independent servers said: `acquire at 13.360 s: n1 yes 1.0 ms, n2 no 2.0 ms; 51.0 ms in all,
@@ -331,6 +365,8 @@ pub(crate) fn recovery(fault: &FaultSummary, takes_locks: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use locktest_history::Backend;
+
     use super::*;
     use crate::testing;
 
@@ -371,6 +407,21 @@ mod tests {
         let mut verdict = testing::violated();
         verdict.summary = "double-grant x7, lost-update x2 in 3 acquires".into();
         assert_eq!(summary(&verdict), Some(verdict.summary.as_str()));
+    }
+
+    #[test]
+    fn each_recipe_is_shown_with_its_own_options_and_no_others() {
+        let names = |plan: &Plan| -> Vec<&str> {
+            recipe_options(plan).into_iter().map(|(name, _)| name).collect()
+        };
+        let mut redis = Plan::of(Backend::Redis);
+        assert_eq!(names(&redis), ["asks its servers", "pause before trying again"]);
+        redis.recipe = Recipe::Single;
+        assert_eq!(names(&redis), ["pause before trying again"]);
+        assert_eq!(names(&Plan::of(Backend::Consul)), ["lock-delay", "the end of a session"]);
+        assert_eq!(names(&Plan::of(Backend::Zookeeper)), [""; 0]);
+        let etcd = Plan { cas_wait: Some(CasWait::Poll), ..Plan::of(Backend::Etcd) };
+        assert_eq!(recipe_options(&etcd), [("waits", "by trying again and again".to_owned())]);
     }
 
     #[test]

@@ -18,8 +18,8 @@ Workloads:
   mutex             acquire, hold, release; again and again
   different-keys    the same, with a lock of its own for each client
   try               acquires that do not wait
-  crash             now and then a holder dies by SIGKILL
-  cancel            now and then a client gives up while it waits
+  crash             one hold in fifteen ends with the client's death, by SIGKILL
+  cancel            half of the acquires give up after a random time up to --hold
   critical-section  the lock protects values in the store under test: one written plainly, one in a
                     transaction that checks the lock
   register          reads, writes and compare-and-sets of a plain value, checked for linearizability
@@ -79,7 +79,7 @@ pub struct RunArgs {
         help_heading = "Cluster"
     )]
     pub version: Option<String>,
-    /// How many servers [default: 5; sentinel 3, single 1].
+    /// How many servers [default: 5; sentinel 3, single and sim 1].
     #[arg(long, env = "LOCKTEST_NODES_COUNT", value_name = "N", help_heading = "Cluster")]
     pub nodes_count: Option<u16>,
     /// Use this server binary instead of the distribution's package.
@@ -97,9 +97,6 @@ pub struct RunArgs {
         help_heading = "Cluster"
     )]
     pub lab_subnet: Option<String>,
-    /// A bug for the sim backend to have.
-    #[arg(long, env = "LOCKTEST_SIM_BUG", value_name = "BUG", value_parser = sim_bugs(), help_heading = "Cluster")]
-    pub sim_bug: Option<SimBug>,
 
     /// Consul's lock-delay [default: 0s].
     #[arg(long, env = "LOCKTEST_LOCK_DELAY", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Options of one store")]
@@ -125,6 +122,9 @@ pub struct RunArgs {
     /// How registers are read, and on Consul also a lock's entry [default: the store's strongest].
     #[arg(long, env = "LOCKTEST_READ_MODE", value_name = "MODE", value_parser = read_modes(), help_heading = "Options of one store")]
     pub read_mode: Option<ReadMode>,
+    /// A bug for the sim backend to have.
+    #[arg(long, env = "LOCKTEST_SIM_BUG", value_name = "BUG", value_parser = sim_bugs(), help_heading = "Options of one store")]
+    pub sim_bug: Option<SimBug>,
 
     /// The faults to inject.
     #[arg(
@@ -168,7 +168,8 @@ pub struct RunArgs {
     /// The lease's time to live; on ZooKeeper the session timeout.
     #[arg(long, env = "LOCKTEST_LEASE_TTL", default_value = "2s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
     pub lease_ttl: Duration,
-    /// The mean time that a lock is held; one hold in five is 0.5 to 0.9 of the lease, unless this is zero.
+    /// The mean time that a lock is held; one hold in five is 0.5 to 0.9 of the lease, unless this is
+    /// zero or the workload is crash.
     #[arg(long, env = "LOCKTEST_HOLD", default_value = "50ms", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
     pub hold: Duration,
     /// Let one hold in five outlive its lease, without renewal.

@@ -7,6 +7,7 @@ use locktest_history::{
     Backend, HolderPolicy, PartitionShape, Recipe, Workload, ZOOKEEPER_TICK_MS,
 };
 use locktest_lab::{MAX_CLIENTS, MAX_SERVERS};
+use locktest_workloads::sim::SimBug;
 
 use super::{ms, nodes_count, recipe};
 use crate::cli::{NemesisChoice, RunArgs};
@@ -16,6 +17,11 @@ const LEAST_INTERVAL_MS: u64 = 1000;
 
 /// Nothing in a test of locks takes longer, and sums of such times stay far from any limit.
 const LONGEST_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Consul cuts a longer one to this, without a word.
+const LONGEST_LOCK_DELAY: Duration = Duration::from_secs(60);
+
+const NS_IN_A_MS: u32 = 1_000_000;
 
 /// Sentinels stand on the first three servers.
 const LEAST_SERVERS_OF_SENTINEL: u16 = 3;
@@ -118,12 +124,22 @@ fn times(args: &RunArgs) -> Result<()> {
     ] {
         let Some(time) = time else { continue };
         ensure!(may_be_zero || !time.is_zero(), "{flag} is zero; give it a time such as 5s");
+        ensure!(
+            time.subsec_nanos().is_multiple_of(NS_IN_A_MS),
+            "{flag}: give it whole milliseconds, the finest that a run is planned in"
+        );
         ensure!(time <= LONGEST_TIME, "{flag} is longer than 30 days");
     }
     ensure!(
         ms(args.nemesis_interval) >= LEAST_INTERVAL_MS,
         "--nemesis-interval is shorter than 1s, the least in which a fault can be applied, proven and undone"
     );
+    if let Some(lock_delay) = args.lock_delay {
+        ensure!(
+            lock_delay <= LONGEST_LOCK_DELAY,
+            "--lock-delay is longer than 60s, the longest that Consul keeps a lock from everybody"
+        );
+    }
     if let Some(node_timeout) = args.redlock_node_timeout {
         ensure!(
             node_timeout < args.lease_ttl,
@@ -219,6 +235,13 @@ fn workload(args: &RunArgs) -> Result<()> {
             ("--cas-wait", args.cas_wait.is_some()),
         ] {
             ensure!(!given, "{flag}: --workload register takes no locks");
+        }
+        if let Some(bug) = args.sim_bug {
+            ensure!(
+                bug == SimBug::Stall,
+                "--sim-bug {}: --workload register takes no locks, so only stall can show",
+                bug.name()
+            );
         }
     }
     Ok(())

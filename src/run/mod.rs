@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow};
 use locktest_analyzer::Verdict;
 use locktest_cluster::Store;
-use locktest_history::{Run, RunDir};
+use locktest_history::{Backend, Plan, Run, RunDir};
 use locktest_lab::{LabDirs, Subnet, down_id};
 use locktest_workloads::clock::RunClock;
 
@@ -96,7 +96,7 @@ async fn supervise(
         id: id.clone(),
         started_at_unix_s: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         origin_monotonic_ns: clock.origin_monotonic_ns(),
-        command: format!("locktest {} --seed {seed}", args.given),
+        command: command(args, &plan),
         lab,
         plan,
     };
@@ -197,6 +197,14 @@ fn exit_code(
         return Err(Failure::set_up(anyhow!("no fault took effect; see the warnings above")));
     }
     Ok(of_verdict)
+}
+
+/// The command line that makes the same plan again, also when another version has become the default.
+fn command(args: &RunArgs, plan: &Plan) -> String {
+    let by_default =
+        args.backend != Backend::Sim && args.version.is_none() && args.server_binary.is_none();
+    let version = if by_default { format!(" --version {}", plan.version) } else { String::new() };
+    format!("locktest {}{version} --seed {}", args.given, plan.seed)
 }
 
 fn announcement(run: &Run, args: &RunArgs, run_dir: &RunDir) -> String {

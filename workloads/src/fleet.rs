@@ -245,8 +245,10 @@ impl Place {
         loop {
             let client = process.client;
             let cause = self.serve(process).await;
+            // What starting another process takes is no part of this one's life.
+            let time_ns = self.shared.clock.now_ns();
             let replacement = self.replace(client, &cause).await;
-            let exit = ClientExit { time_ns: self.shared.clock.now_ns(), client, cause };
+            let exit = ClientExit { time_ns, client, cause };
             let _ = self.arrivals.send(Record::ClientExit(exit).into()).await;
             match replacement? {
                 Some(replacement) => process = replacement,

@@ -3,11 +3,11 @@
 //! No two writes of a run have the same value, and a cas expects what its client last saw. Each
 //! operation is an attempt of its own. Every choice comes from the client's seed.
 
-use std::cell::Cell;
-use std::future::Future;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
+use std::future::Future;
 use std::io::Write;
 use std::time::Duration;
 

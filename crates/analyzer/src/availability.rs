@@ -82,10 +82,10 @@ fn describe(observed: &Observed, servers: &Servers, passed_ns: u64) -> Finding {
     });
     Finding {
         why: format!(
-            "{} were up and connected, {} of {} servers, yet no write through any server was answered for more than the bound of {}",
-            counted.join(" and "),
+            "{} of {} servers ({}) were up and connected, yet no write through any server was answered for more than the bound of {}",
             counted.len(),
             servers.count(),
+            counted.join(", "),
             seconds(bound_ns(observed)),
         ),
         resource: None,

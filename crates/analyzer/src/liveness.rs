@@ -205,7 +205,7 @@ fn describe(
             "{} was granted to nobody for more than the bound of {}, while {} waited for it and the store answered writes; {last}",
             observed.plan.key_name(key),
             seconds(bound_ns(observed)),
-            names.join(" and "),
+            names.join(", "),
         ),
         resource: None,
         operations: held.chain(waiting).map(|a| observed.involved(&a.acquire)).collect(),

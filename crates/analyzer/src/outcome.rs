@@ -97,14 +97,7 @@ impl Evidence<'_, '_, '_> {
 
     fn scope(&self) -> String {
         let faults = plural(self.faults.bit(), "fault");
-        match &self.counts.registers {
-            Some(registers) => format!("in {}, {faults} that bit", registers.in_words()),
-            None => format!(
-                "in {}, {} contended, {faults} that bit",
-                plural(self.counts.acquires_ok, "acquire"),
-                self.counts.contended,
-            ),
-        }
+        format!("in {}, {faults} that bit", self.counts.in_words(self.workload()))
     }
 
     fn workload(&self) -> Workload {
@@ -172,6 +165,26 @@ impl Evidence<'_, '_, '_> {
                 undecided.map_or_else(String::new, |property| property.why.clone())
             }
             RunOutcome::Held => properties.safety.why.clone(),
+        }
+    }
+}
+
+impl Counts {
+    /// What was tried, and how often another owner was in the way: `812 acquires, 700 contended`;
+    /// of attempts that do not wait `432 tries, 9 granted, 423 contended`; of registers as
+    /// [`RegisterCounts::in_words`].
+    pub fn in_words(&self, workload: Workload) -> String {
+        let Counts { acquires_ok, acquires_denied, acquires_unknown, contended, .. } = *self;
+        match &self.registers {
+            Some(registers) => registers.in_words(),
+            None if workload == Workload::Try => {
+                let tries = [acquires_denied, acquires_unknown]
+                    .into_iter()
+                    .fold(acquires_ok, u64::saturating_add);
+                let tries = if tries == 1 { "1 try".to_owned() } else { format!("{tries} tries") };
+                format!("{tries}, {acquires_ok} granted, {contended} contended")
+            }
+            None => format!("{}, {contended} contended", plural(acquires_ok, "acquire")),
         }
     }
 }

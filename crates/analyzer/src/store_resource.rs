@@ -20,7 +20,7 @@
 //! is over, and for ever if its outcome is unknown. If no stay like that is on record, the clients'
 //! records do not explain the loss.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use locktest_history::{
     ClientId, Detail, Event, Function, KeyId, Outcome, Phase, Plan, ReadMode, Recipe, Resource,
@@ -180,7 +180,13 @@ impl<'h> Copy<'h> {
     /// reads that show one loss only the first counts, and none that rule 1 has shown.
     fn fallen_behind(&self, known: &[Loss<'h>]) -> Vec<Loss<'h>> {
         let mut shown: HashSet<(ClientId, u64)> = HashSet::new();
-        let known_values: BTreeSet<u64> = known.iter().map(|loss| loss.lost.read).collect();
+        // Per value that was replaced twice, until when the last of its writes can have landed.
+        let mut landed_by: BTreeMap<u64, u64> = BTreeMap::new();
+        for loss in known {
+            let over_ns = loss.shown_by.ok_ns().unwrap_or(u64::MAX);
+            let landed_by = landed_by.entry(loss.lost.read).or_default();
+            *landed_by = over_ns.max(*landed_by);
+        }
         let mut reads: Vec<&(Operation, u64)> = self.reads.iter().collect();
         reads.sort_by_key(|(read, _)| read.invoke_ns());
         let mut writes = self.ok_writes().peekable();
@@ -193,10 +199,14 @@ impl<'h> Copy<'h> {
                 }
             }
             let Some(lost) = largest.filter(|largest| *found <= largest.read) else { continue };
-            // The value was replaced by one that had been replaced before: the same incident.
+            if !shown.insert(lost.id()) {
+                continue;
+            }
+            // The value was replaced by one that had been replaced before: the same incident, unless
+            // that was all over when this write began.
             let incident = found.saturating_sub(1)..=lost.read;
-            let explained = known_values.range(incident).next().is_some();
-            if shown.insert(lost.id()) && !explained {
+            let mut landed_by = landed_by.range(incident);
+            if !landed_by.any(|(_, landed_by)| *landed_by >= lost.operation.invoke_ns()) {
                 losses.push(Loss { lost, shown_by: *read, found: Some(*found) });
             }
         }

@@ -191,6 +191,31 @@ fn a_write_of_unknown_outcome_that_lands_late_is_no_fault_of_the_service() {
 }
 
 #[test]
+fn what_the_store_forgets_is_not_put_down_to_a_loss_of_long_ago() {
+    let mut s = story(Recipe::LockRpc);
+    // c1 is inside for too long, and both replace 70.
+    let a = s.granted(1, 0..10);
+    access(&mut s, a, 12..13, Unfenced, (READ, Phase::Ok, 70));
+    let b = s.granted_with(2, 5..1100, lease(1100, TTL_MS, None));
+    access(&mut s, b, 1102..1103, Unfenced, (READ, Phase::Ok, 70));
+    access(&mut s, b, 1110..1111, Unfenced, (WRITE, Phase::Ok, 70));
+    access(&mut s, a, 1120..1121, Unfenced, (WRITE, Phase::Ok, 70));
+    s.release(a, 1130..1135);
+    s.release(b, 1140..1145);
+    let c = s.granted(3, 1200..1210);
+    access(&mut s, c, 1220..1221, Unfenced, (READ, Phase::Ok, 71));
+    access(&mut s, c, 1230..1231, Unfenced, (WRITE, Phase::Ok, 71));
+    s.release(c, 1240..1245);
+    let d = s.granted(1, 1300..1310);
+    // All who had not seen 72 had written by then.
+    access(&mut s, d, 1320..1321, Unfenced, (READ, Phase::Ok, 70));
+    s.release(d, 1340..1345);
+    let verdict = s.end(3000);
+    assert_eq!(found(&verdict), ["lease-overrun x1", "lost-update x2"]);
+    assert_eq!(verdict.properties.safety.outcome, PropertyOutcome::Violated);
+}
+
+#[test]
 fn a_writer_that_overwrites_its_own_value_loses_nobodys_update() {
     let mut s = story(Recipe::LockRpc);
     let a = s.granted(1, 0..10);

@@ -86,8 +86,14 @@ impl<'a> Lanes<'a> {
             .flat_map(|violation| &violation.operations)
             .map(|operation| (operation.client.as_str(), operation.attempt))
             .collect();
-        let (clients, clients_left_out) = client_lanes(verdict, history, holds, &owners);
-        let (locks, locks_left_out) = lock_lanes(verdict, history, holds);
+        // Nobody holds a register or waits for one.
+        let (clients, clients_left_out, locks, locks_left_out) = if verdict.workload.takes_locks() {
+            let (clients, clients_left_out) = client_lanes(verdict, history, holds, &owners);
+            let (locks, locks_left_out) = lock_lanes(verdict, history, holds);
+            (clients, clients_left_out, locks, locks_left_out)
+        } else {
+            (Vec::new(), 0, Vec::new(), 0)
+        };
         Lanes {
             clients,
             clients_left_out,

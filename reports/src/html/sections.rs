@@ -127,7 +127,7 @@ pub(crate) fn faults(verdict: &Verdict) -> Markup {
                             th { "undone" } th { "afterwards" }
                         } }
                         tbody {
-                            @for fault in verdict.faults.iter().take(MAX_FAULTS) { (fault_row(fault, verdict.workload.takes_locks())) }
+                            @for fault in verdict.faults.iter().take(MAX_FAULTS) { (fault_row(fault, verdict)) }
                         }
                     }
                 }
@@ -137,7 +137,7 @@ pub(crate) fn faults(verdict: &Verdict) -> Markup {
                 h3 { "Not applied" }
                 (list(&verdict.faults_skipped.iter().map(|skipped| format!(
                     "{} at {}: {}",
-                    wording::fault_kind(skipped.kind, skipped.shape),
+                    wording::fault_kind(skipped.kind, skipped.shape, verdict.recipe),
                     seconds(skipped.time_ns),
                     skipped.reason
                 )).collect::<Vec<_>>()))
@@ -146,7 +146,7 @@ pub(crate) fn faults(verdict: &Verdict) -> Markup {
     }
 }
 
-fn fault_row(fault: &FaultSummary, takes_locks: bool) -> Markup {
+fn fault_row(fault: &FaultSummary, verdict: &Verdict) -> Markup {
     let word = |known: bool, word| match known {
         true => badge(Tone::Good, word),
         false => badge(Tone::Doubt, "not shown"),
@@ -154,12 +154,12 @@ fn fault_row(fault: &FaultSummary, takes_locks: bool) -> Markup {
     html! {
         tr {
             th.n scope="row" { (fault.id) }
-            td.mid { (wording::fault_kind(fault.kind, fault.shape)) br; b { (visible(&fault.description, 200)) } }
+            td.mid { (wording::fault_kind(fault.kind, fault.shape, verdict.recipe)) br; b { (visible(&fault.description, 200)) } }
             td.n { (seconds(fault.begin_ns)) }
             td.n { (seconds(fault.end_ns)) }
             td { (word(fault.bit, "bit")) (proofs(&fault.proof)) }
             td { (word(fault.undone, "undone")) (proofs(&fault.undo_proof)) }
-            td { (wording::recovery(fault, takes_locks)) }
+            td { (wording::recovery(fault, verdict.workload.takes_locks())) }
         }
     }
 }
@@ -199,15 +199,22 @@ pub(crate) fn appendix(verdict: &Verdict, history: &History) -> Markup {
                 @if let Some(lab) = &history.run.lab { dt { "lab" } dd { (visible(lab, 80)) } }
                 dt { "kernel" } dd { (visible(&plan.kernel, 120)) }
                 @if let Some(binary) = &plan.server_binary { dt { "server binary" } dd { code { (visible(binary, 300)) } } }
-                dt { "clients, locks" } dd { (plan.client_seeds.len()) ", " (plan.keys.len()) }
-                dt { "lease TTL" } dd { (duration(plan.lease_ttl_ms as f64)) }
-                dt { "lock-delay" } dd { (duration(plan.lock_delay_ms as f64)) }
-                dt { "mean hold" } dd { (duration(plan.hold_ms as f64)) }
-                dt { "holds may outlive the lease" } dd { (yes_no(plan.overrun)) }
-                dt { "renews while waiting" } dd { (yes_no(plan.renew_while_waiting)) }
-                dt { "holder" } dd { (holder) }
-                dt { "acquire timeout" } dd { (duration(plan.acquire_timeout_ms as f64)) }
-                dt { "other timeouts" } dd { (duration(plan.op_timeout_ms as f64)) }
+                @if verdict.workload.takes_locks() {
+                    dt { "clients, locks" } dd { (plan.client_seeds.len()) ", " (plan.keys.len()) }
+                    dt { "lease TTL" } dd { (duration(plan.lease_ttl_ms as f64)) }
+                    @for (name, value) in wording::recipe_options(plan) { dt { (name) } dd { (value) } }
+                    dt { "mean hold" } dd { (duration(plan.hold_ms as f64)) }
+                    dt { "holds may outlive the lease" } dd { (yes_no(plan.overrun)) }
+                    @if !plan.recipe.lease_begins_with_grant() {
+                        dt { "renews while waiting" } dd { (yes_no(plan.renew_while_waiting)) }
+                    }
+                    dt { "holder" } dd { (holder) }
+                    dt { "acquire timeout" } dd { (duration(plan.acquire_timeout_ms as f64)) }
+                    dt { "other timeouts" } dd { (duration(plan.op_timeout_ms as f64)) }
+                } @else {
+                    dt { "clients, registers" } dd { (plan.client_seeds.len()) ", " (plan.keys.len()) }
+                    dt { "operation timeout" } dd { (duration(plan.op_timeout_ms as f64)) }
+                }
                 dt { "time limit" } dd { (duration(plan.time_limit_ms as f64)) }
                 dt { "nemesis interval" } dd { (duration(plan.nemesis_interval_ms as f64)) ", "
                     (count(plan.schedule.len() as u64, "fault")) " in the schedule" }

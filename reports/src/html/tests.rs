@@ -51,7 +51,7 @@ fn the_page_of_a_register_speaks_of_reads_and_writes_and_of_no_lock() {
     for part in ["register, serializable reads", "Read, by the phase", "Cas, by the phase"] {
         assert!(page.contains(part), "{part}");
     }
-    for part in ["Acquire", "Who held when", "Release, by"] {
+    for part in ["Acquire", "Who held when", "Release, by", "holds, lease valid", "lease TTL"] {
         assert!(!page.contains(part), "{part}");
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn timeline(verdict: &Verdict, history: &History, holds: &[Hold]) -> 
     };
     let bar_limit = CLOSE_UP_BARS / close_ups.len().max(1);
     html! {
-        (legend(&lanes))
+        (legend(&lanes, verdict.workload.takes_locks()))
         h3 { "The whole run" }
         (figure::draw(verdict, history, &lanes, &whole))
         @for (left_out, what) in [(lanes.clients_left_out, "more client"), (lanes.locks_left_out, "more lock")] {
@@ -138,7 +138,7 @@ fn close_ups(moments: &[Moment], length_ns: u64, end_ns: u64) -> (Vec<Range<u64>
     (close_ups, left_out)
 }
 
-fn legend(lanes: &Lanes) -> Markup {
+fn legend(lanes: &Lanes, takes_locks: bool) -> Markup {
     let swatch = |class: &str, y: &str, height: &str| {
         html! {
             svg.swatch viewBox="0 0 28 14" aria-hidden="true" {
@@ -148,11 +148,13 @@ fn legend(lanes: &Lanes) -> Markup {
     };
     html! {
         ul.legend {
-            li { (swatch("held d3", "1", "12")) "holds, lease valid" }
-            li { (swatch("overrun d3", "1", "12")) "acts, lease over" }
-            li { (swatch("unused d3", "1", "12")) "stopped, lease runs on" }
-            li { (swatch("overlap", "1", "12")) "two valid leases at once" }
-            li { (swatch("wait d3", "6", "2")) "waits for the lock" }
+            @if takes_locks {
+                li { (swatch("held d3", "1", "12")) "holds, lease valid" }
+                li { (swatch("overrun d3", "1", "12")) "acts, lease over" }
+                li { (swatch("unused d3", "1", "12")) "stopped, lease runs on" }
+                li { (swatch("overlap", "1", "12")) "two valid leases at once" }
+                li { (swatch("wait d3", "6", "2")) "waits for the lock" }
+            }
             li { (swatch("fault", "1", "12")) "fault in force" }
             li { (swatch("recovery", "1", "12")) "servers recover" }
             @if !lanes.servers.is_empty() {
@@ -163,8 +165,10 @@ fn legend(lanes: &Lanes) -> Markup {
                 path.violation d="M9 2h10l-5 9z" {}
             } "violation" }
         }
-        p.note { "The top lanes show when each lock was held under a valid lease, and for how long no lease was valid. "
-            "Paler bars stand for many that are too short to draw at this scale." }
+        p.note {
+            @if takes_locks { "The top lanes show when each lock was held under a valid lease, and for how long no lease was valid. " }
+            "Paler bars stand for many that are too short to draw at this scale."
+        }
     }
 }
 

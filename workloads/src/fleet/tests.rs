@@ -73,10 +73,12 @@ async fn in_the_workload_crash_a_client_that_was_killed_is_replaced_until_the_ru
     drop(arrivals);
     for dead in [0, 1] {
         // The next one is known of before the last one's exit.
-        let watermark = arrived.recv().await.expect("the next client");
-        assert!(matches!(watermark, Arrival::Watermark { client, .. } if client.0 == dead + 1));
+        let begin = arrived.recv().await.expect("the next client");
+        let Arrival::Watermark { client, time_ns: begin_ns } = begin else { panic!("{begin:?}") };
+        assert_eq!(client.0, dead + 1);
         let exit = arrived.recv().await.expect("the exit");
         let Arrival::Record(Record::ClientExit(exit)) = exit else { panic!("{exit:?}") };
+        assert!(exit.time_ns <= begin_ns, "the dead one is believed to live on");
         assert_eq!((exit.client.0, exit.cause), (dead, ExitCause::Killed(9)));
     }
     fleet.stop_within(Duration::from_secs(600)).await.expect("no client is missing");

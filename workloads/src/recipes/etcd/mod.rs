@@ -12,8 +12,8 @@ use std::io;
 use std::time::Duration;
 
 use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, Error, ResponseHeader, Txn, TxnOp, TxnOpResponse,
-    TxnResponse,
+    Client, Compare, CompareOp, ConnectOptions, Error, PutOptions, ResponseHeader, Txn, TxnOp,
+    TxnOpResponse, TxnResponse,
 };
 use locktest_history::{CasWait, ReadMode, Recipe, Token};
 use tokio::time::Instant;
@@ -139,6 +139,26 @@ impl Etcd {
         Ok(Entry { ours: token.is_some(), token, at_revision: None })
     }
 
+    /// What it means that a renewal found no lease.
+    ///
+    /// A leader that has not yet applied everything that is committed, such as one elected just now,
+    /// does not find a lease that exists (etcd issue 13675). A put under the lease is judged in its
+    /// place among all that is committed.
+    async fn renewal_without_lease(
+        &self,
+        mut client: Client,
+        lease: i64,
+    ) -> Result<Renewal, CallError> {
+        let options = PutOptions::new().with_lease(lease);
+        match client.put(format!("leases/{lease:x}"), "", Some(options)).await {
+            Err(error) if is_not_found(&error) => Ok(Renewal::Gone),
+            Err(error) => Err(call_error(error)),
+            Ok(_) => {
+                Err(CallError::Unknown("a renewal did not find the lease, yet it is there".into()))
+            }
+        }
+    }
+
     /// Deletes the entry if it is still the grant's.
     async fn delete_if_held(&self, server: usize, grant: &Grant) -> Result<(), CallError> {
         let delete = TxnOp::delete(grant.entry.clone(), None);
@@ -186,7 +206,9 @@ impl LockRecipe for Etcd {
         let mut client = self.client(server).await?;
         match client.lease_keep_alive(*lease).await {
             Ok(_stream) => Ok(Renewal::Renewed),
-            Err(Error::LeaseKeepAliveError(text)) if text == "lease not found" => Ok(Renewal::Gone),
+            Err(Error::LeaseKeepAliveError(text)) if text == "lease not found" => {
+                self.renewal_without_lease(client, *lease).await
+            }
             Err(error) => Err(call_error(error)),
         }
     }
