@@ -18,8 +18,8 @@ pub fn bounds(args: &RunArgs, recipe: Recipe) -> Bounds {
         }
         Recipe::Redlock | Recipe::Single => (ttl_ms, 2000),
         // The sentinels need two seconds to miss a primary; if they then split their votes over who
-        // is to promote another, they try again seven seconds later.
-        Recipe::Sentinel => (ttl_ms, 15_000),
+        // is to promote another, they try again seven seconds later, and may split them once more.
+        Recipe::Sentinel => (ttl_ms, 20_000),
         Recipe::Sim => (ttl_ms, 1000),
     };
     Bounds { lease_bound_ms, recovery_bound_ms: args.recovery_bound.map_or(recovery_bound_ms, ms) }
