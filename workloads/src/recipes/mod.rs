@@ -228,11 +228,17 @@ pub trait GuardedValues: LockRecipe + Values {
 }
 
 /// The one hard limit around every request, whatever the client library promises.
-pub(crate) async fn bounded<T>(
+///
+/// The request is on the heap: those of some libraries are large, and each caller's future would
+/// hold it once more.
+pub(crate) fn bounded<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, CallError> {
-    timeout(limit, call).await.unwrap_or_else(|_| {
-        Err(CallError::Unknown(format!("no answer within {} ms", limit.as_millis())))
-    })
+) -> impl Future<Output = Result<T, CallError>> {
+    let call = timeout(limit, Box::pin(call));
+    async move {
+        call.await.unwrap_or_else(|_| {
+            Err(CallError::Unknown(format!("no answer within {} ms", limit.as_millis())))
+        })
+    }
 }
