@@ -1,5 +1,5 @@
-//! How long the search takes over recorded register histories, and a key-value store's histories by
-//! its decider and by the search.
+//! How long the search takes over recorded register histories, over long ones with many answers
+//! lost, and a key-value store's histories by its decider and by the search.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -10,15 +10,23 @@ use std::time::Instant;
 use locktest_checker::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use register::Loss;
 
 #[path = "../tests/fixtures/read.rs"]
 mod fixtures;
+#[path = "../tests/fixtures/register.rs"]
+mod register;
 
 /// Odd, so that the median is a run's own.
 const RUNS: usize = 15;
 const SEED: u64 = 1;
 const OPERATIONS_PER_CLIENT: u32 = 100;
 const KEYS: usize = 10;
+const REGISTER_OPERATIONS: usize = 100_000;
+const REGISTER_LOSSES: [(&str, Loss); 2] = [
+    ("register, 17 % unknown", Loss::Percent(17)),
+    ("register, 60 % unknown in bursts", Loss::Bursts(60, 20_000)),
+];
 
 fn main() {
     // Without it this is a test run, which wants no figures.
@@ -41,6 +49,12 @@ fn main() {
     }
     println!("{:<34}{operations:>11}{total_ms:>10.3}", "ten registers of etcd (15 ms)");
     println!("{:<34}{:>11}{:>10.3}   {}", "the slowest of them", "", slowest.1, slowest.0);
+    for (name, loss) in REGISTER_LOSSES {
+        let operations = register::operations(REGISTER_OPERATIONS, loss, SEED);
+        let objects = [Object { name: String::new(), operations }];
+        let times_ms = measure(Specification::CasRegister, &objects, &Values::default(), true);
+        print(name, &objects, times_ms);
+    }
     for clients in [10, 50] {
         for good in [true, false] {
             let (objects, values) = store(clients, good);

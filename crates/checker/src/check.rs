@@ -230,7 +230,8 @@ mod tests {
         checked.pop().expect("one object")
     }
 
-    /// Two reads that are good, then many concurrent writes and, after them, two values at once.
+    /// Two reads that are good, then many concurrent writes and, after them, a refusal for each that
+    /// tells that it was not the last.
     fn hard() -> Vec<Operation> {
         let mut operations = vec![
             operation(1, 2, 0, Action::Read(Value::NIL)),
@@ -239,17 +240,18 @@ mod tests {
         for number in 1..=20 {
             operations.push(operation(10, 20, number, Action::Write(Value(number))));
         }
-        for number in 1..=2 {
-            operations.push(operation(30, 40, number, Action::Read(Value(number))));
+        for number in 1..=20 {
+            let action = Action::Cas { expected: Value(number), new: Value::NIL };
+            let refused = operation(30, 40, number, action);
+            operations.push(Operation { outcome: Outcome::Fail, ..refused });
         }
         operations
     }
 
-    /// The same, but what is read is what nobody wrote.
+    /// The same, and somebody reads what nobody wrote.
     fn hard_but_plainly_bad() -> Vec<Operation> {
         let mut operations = hard();
-        operations.truncate(22);
-        operations.push(operation(30, 40, 0, Action::Read(Value(99))));
+        operations.insert(22, operation(30, 40, 0, Action::Read(Value(99))));
         operations
     }
 
@@ -418,7 +420,7 @@ mod tests {
             let Conflict::NoOrder { stuck, .. } = &found.conflict else {
                 panic!("the search finds no other conflict");
             };
-            assert_eq!(stuck.operation, objects[0].operations[24]);
+            assert_eq!(Some(&stuck.operation), objects[0].operations.last());
         }
     }
 

@@ -1,12 +1,16 @@
 //! Recorded histories have the verdicts that are known of them.
 
+use std::cell::Cell;
 use std::slice::from_ref;
 
 use locktest_checker::model::{CasRegister, Model};
 use locktest_checker::*;
+use register::Loss;
 
 #[path = "fixtures/read.rs"]
 mod read;
+#[path = "fixtures/register.rs"]
+mod register;
 
 #[test]
 fn ten_registers_of_etcd_have_their_verdicts_and_good_ones_a_linearization() {
@@ -22,6 +26,31 @@ fn ten_registers_of_etcd_have_their_verdicts_and_good_ones_a_linearization() {
             }
             Decision::NotLinearizable(_) => assert!(name.ends_with("not-linearizable"), "{name}"),
             decision => panic!("{name}: {decision:?}"),
+        }
+    }
+}
+
+/// Configurations that the search may visit between two questions whether the time is up.
+const STEPS: usize = 256;
+
+#[test]
+fn unknown_outcomes_take_the_search_few_more_steps_than_there_are_operations() {
+    let losses = [Loss::Percent(5), Loss::Percent(17), Loss::Percent(40), Loss::Bursts(60, 20_000)];
+    for (loss, seed) in losses.into_iter().flat_map(|loss| [(loss, 1), (loss, 2)]) {
+        let operations = register::operations(20_000, loss, seed);
+        let looks = Cell::new(0);
+        let time_is_up = || {
+            looks.set(looks.get() + 1);
+            looks.get() * STEPS > 2 * operations.len()
+        };
+        let options =
+            Options { certificate: true, time_is_up: &time_is_up, memory_limit_bytes: 1 << 28 };
+        let (specification, values) = (Specification::CasRegister, Values::default());
+        match search_one(specification, &operations, &values, &options) {
+            Decision::Linearizable(Some(order)) => {
+                verify(specification, &operations, &values, &order).expect("it is an order");
+            }
+            decision => panic!("{loss:?}, seed {seed}: {decision:?}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{DependsOn, Model};
+use super::{DependsOn, Model, Needs, Passage};
 use crate::operation::{Action, Operation, Outcome, Value};
 
 /// One value, [`Value::NIL`] at first.
@@ -41,6 +41,43 @@ impl Model for CasRegister {
 
     fn effect_depends_on(&self) -> DependsOn {
         DependsOn::Action
+    }
+
+    fn passage(&self, operation: &Operation) -> Option<Passage<Value>> {
+        let needs = match (operation.action, operation.outcome) {
+            (Action::Write(_), _) => Needs::Anything,
+            (Action::Cas { expected, .. }, Outcome::Fail) => Needs::AnythingBut(expected),
+            (Action::Read(value) | Action::Cas { expected: value, .. }, _) => Needs::Only(value),
+            _ => return None,
+        };
+        let leads_to = match operation.action {
+            Action::Write(new) | Action::Cas { new, .. } if !self.is_read_only(operation) => {
+                Some(new)
+            }
+            _ => None,
+        };
+        Some(Passage { needs, leads_to })
+    }
+
+    /// Of the values that nobody reads and no compare-and-set expects, answered or not, one stands
+    /// for all: every operation does in each of them what it does in any other. A refused
+    /// compare-and-set tells its value from others, and so does one of unknown outcome.
+    fn simplify(&self, operations: &mut [Operation]) {
+        let asked_for = |operation: &Operation| match operation.action {
+            Action::Read(value) | Action::Cas { expected: value, .. } => Some(value),
+            _ => None,
+        };
+        let mut told_apart: Vec<Value> = operations.iter().filter_map(asked_for).collect();
+        told_apart.push(Value::NIL);
+        told_apart.sort_unstable();
+        let mut stand_in = None;
+        for operation in operations {
+            if let Action::Write(value) | Action::Cas { new: value, .. } = &mut operation.action
+                && told_apart.binary_search(value).is_err()
+            {
+                *value = *stand_in.get_or_insert(*value);
+            }
+        }
     }
 
     /// The first completion by which it is clear that somebody saw what nobody wrote. Usually that

@@ -52,11 +52,40 @@ pub trait Model {
     /// What tells two operations of one action apart.
     fn effect_depends_on(&self) -> DependsOn;
 
+    /// What an operation needs and where it leads, of an object of which every operation leads to one
+    /// and the same state wherever it is legal; `None` if the object is not of this kind.
+    fn passage(&self, _operation: &Operation) -> Option<Passage<Self::State>> {
+        None
+    }
+
+    /// Makes operations the same that are different only in what none of the others can see.
+    fn simplify(&self, _operations: &mut [Operation]) {}
+
     /// An operation at whose completion the history is surely bad, if that is plain without a
     /// search; of several, one that completes first.
     fn plainly_bad(&self, _operations: &[Operation]) -> Option<usize> {
         None
     }
+}
+
+/// What an operation makes of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passage<S> {
+    /// Where it is legal.
+    pub needs: Needs<S>,
+    /// The state after it; `None` if it is read-only.
+    pub leads_to: Option<S>,
+}
+
+/// The states in which an operation is legal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs<S> {
+    /// All.
+    Anything,
+    /// This one.
+    Only(S),
+    /// All others.
+    AnythingBut(S),
 }
 
 /// What the effect of an operation depends on, besides its action and the state.

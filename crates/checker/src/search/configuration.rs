@@ -164,16 +164,22 @@ pub fn key(number: usize) -> u128 {
 }
 
 fn fingerprint(state: &impl Hash) -> u128 {
-    let mut hasher = Fingerprinter { high: 0xa409_3822_299f_31d0, low: 0x082e_fa98_ec4e_6c89 };
+    let mut hasher = Fingerprinter::default();
     state.hash(&mut hasher);
     hasher.finish_wide()
 }
 
 /// A hash of 128 bits. Its two halves take in each word by multiplications to 128 bits, of which
 /// both ends are kept.
-struct Fingerprinter {
+pub struct Fingerprinter {
     high: u64,
     low: u64,
+}
+
+impl Default for Fingerprinter {
+    fn default() -> Fingerprinter {
+        Fingerprinter { high: 0xa409_3822_299f_31d0, low: 0x082e_fa98_ec4e_6c89 }
+    }
 }
 
 fn multiply(a: u64, b: u64) -> u64 {

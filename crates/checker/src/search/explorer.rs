@@ -12,11 +12,17 @@
 //! 3. the positions of the infos among the others, late ones first: an info comes right before an
 //!    operation that is not the same before it. Of two infos that commute, the order is fixed.
 //! 4. of operations with the same effect in every state, the one that ends first comes first.
+//!
+//! Of a register three more are known ([`Passages`]): which infos can be what comes next in such a
+//! linearization, which states are not to be left since something needs them that nothing could come
+//! back for, and which infos are of no use to what is left, so that it does not matter whether they
+//! are in order.
 
 use std::cmp::Reverse;
 
 use super::configuration::{Configuration, Visited, key};
-use super::history::{Classes, History, Numbered, Timeline, is_required};
+use super::history::{Classes, History, Timeline, is_required};
+use super::passages::Passages;
 use crate::model::Model;
 
 /// A search that can be stopped at any configuration and resumed.
@@ -24,6 +30,7 @@ pub struct Explorer<M: Model> {
     history: History,
     timeline: Timeline,
     classes: Classes,
+    passages: Option<Passages<M::State>>,
     read_only: Vec<bool>,
     keys: Vec<u128>,
     visited: Visited<M::State>,
@@ -83,6 +90,7 @@ impl<M: Model> Explorer<M> {
     pub fn new(model: &M, history: History, visited: Visited<M::State>) -> Explorer<M> {
         let operations = &history.operations;
         let classes = Classes::new(model, operations);
+        let passages = Passages::new(model, operations, &classes);
         let (mut required, mut infos) = (0, 0);
         let positions = operations.iter().map(|operation| {
             let count = if is_required(operation) { &mut required } else { &mut infos };
@@ -96,6 +104,7 @@ impl<M: Model> Explorer<M> {
             timeline: Timeline::new(operations),
             read_only: operations.iter().map(|operation| model.is_read_only(operation)).collect(),
             keys: (0..operations.len()).map(key).collect(),
+            passages,
             visited,
             key: 0,
             order: Vec::with_capacity(operations.len()),
@@ -117,14 +126,19 @@ impl<M: Model> Explorer<M> {
         self.order.iter().map(|number| self.history.indices[*number as usize]).collect()
     }
 
-    /// The operation whose completion no order found so far has reached, and its index in what the
+    /// The operation whose completion no order found so far has reached, by its index in what the
     /// caller gave; `None` before the first configuration.
-    pub fn stuck(&self) -> Option<Numbered> {
+    pub fn stuck(&self) -> Option<u32> {
         if self.furthest == Timeline::END {
             return None;
         }
         let number = self.timeline.operation(self.furthest) as usize;
-        Some((self.history.indices[number], self.history.operations[number]))
+        Some(self.history.indices[number])
+    }
+
+    /// Whether it gives up a configuration because of operations that come much later.
+    pub fn looks_ahead(&self) -> bool {
+        self.passages.is_some()
     }
 
     /// What the visited configurations will take after so many more.
@@ -226,26 +240,43 @@ impl<M: Model> Explorer<M> {
 
     fn list_infos(&mut self, model: &M, head: u32) {
         let head_stamp = self.history.operations[self.timeline.operation(head) as usize].complete;
-        for position in 0..self.classes.infos.len() {
-            let (class, infos) = &self.classes.infos[position];
-            let Some(&number) = infos.get(self.infos_taken[position]) else { continue };
-            let open = self.history.operations[number as usize].invoke <= head_stamp;
-            // A required operation with the same effect comes first.
-            if !open || self.choice_of_class[*class as usize].0 == self.configurations {
-                continue;
+        let Some(passages) = &mut self.passages else {
+            for position in 0..self.classes.infos.len() {
+                self.list_info(model, position, head_stamp);
             }
-            if let Some(state) = self.follow(model, number)
-                && !self.was_there_since_the_last_required(&state)
-            {
-                self.choices.push(Choice { number, completion: u32::MAX, state });
-            }
+            return;
+        };
+        let positions = passages.worth_a_try(&self.state, &self.timeline).to_vec();
+        for position in positions {
+            self.list_info(model, position as usize, head_stamp);
         }
     }
 
-    /// The state after an operation, if it is legal now and does need the info before it.
+    fn list_info(&mut self, model: &M, position: usize, head_stamp: u64) {
+        let (class, infos) = &self.classes.infos[position];
+        let Some(&number) = infos.get(self.infos_taken[position]) else { return };
+        let open = self.history.operations[number as usize].invoke <= head_stamp;
+        // A required operation with the same effect comes first.
+        if !open || self.choice_of_class[*class as usize].0 == self.configurations {
+            return;
+        }
+        if let Some(state) = self.follow(model, number)
+            && !self.was_there_since_the_last_required(&state)
+        {
+            self.choices.push(Choice { number, completion: u32::MAX, state });
+        }
+    }
+
+    /// The state after an operation, if it is legal now, does need the info before it, and leaves
+    /// nothing undone for good.
     fn follow(&self, model: &M, number: u32) -> Option<M::State> {
         let operation = &self.history.operations[number as usize];
         let after = model.step(&self.state, operation)?;
+        if let Some(passages) = &self.passages
+            && passages.ends_too_early(&self.state, number)
+        {
+            return None;
+        }
         let Some(before) = &self.before_info else { return Some(after) };
         let Some(without) = model.step(before, operation) else { return Some(after) };
         if without == after {
@@ -298,9 +329,13 @@ impl<M: Model> Explorer<M> {
     }
 
     fn put_in_order(&mut self, number: u32) {
-        self.timeline.take(number);
-        self.order.push(number);
+        // As long as the passages are those of the state that it is legal in; so too on the way back.
         self.flip(number);
+        self.timeline.take(number);
+        if let Some(passages) = &mut self.passages {
+            passages.take(number);
+        }
+        self.order.push(number);
         if let Some(position) = self.info_class(number) {
             self.infos_taken[position] += 1;
         }
@@ -309,6 +344,9 @@ impl<M: Model> Explorer<M> {
     fn put_back(&mut self) {
         if let Some(number) = self.order.pop() {
             self.timeline.put_back(number);
+            if let Some(passages) = &mut self.passages {
+                passages.put_back(number);
+            }
             self.flip(number);
             if let Some(position) = self.info_class(number) {
                 self.infos_taken[position] -= 1;
@@ -316,13 +354,19 @@ impl<M: Model> Explorer<M> {
         }
     }
 
+    /// Notes whether an operation is in order. Not of an info that can only be taken here: it is of no
+    /// use later, in order or not.
     fn flip(&mut self, number: u32) {
         let number = number as usize;
         let (word, bit) = (self.positions[number] / 64, 1 << (self.positions[number] % 64));
         if is_required(&self.history.operations[number]) {
             self.required_bits[word] ^= bit;
             self.key ^= self.keys[number];
-        } else {
+        } else if !self
+            .passages
+            .as_ref()
+            .is_some_and(|passages| passages.is_last_chance(number as u32))
+        {
             self.info_bits[word] ^= bit;
         }
     }

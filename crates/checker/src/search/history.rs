@@ -11,7 +11,7 @@ pub type Numbered = (u32, Operation);
 /// What constrains the object, in order of invokes.
 #[derive(Debug, Default)]
 pub struct History {
-    /// The operations.
+    /// The operations, as simple as the model makes them.
     pub operations: Vec<Operation>,
     /// Their indices in what the caller gave.
     pub indices: Vec<u32>,
@@ -26,7 +26,8 @@ impl History {
             Outcome::Fail => operation.action.refusal_tells(),
             Outcome::Info => model.knows(operation.action) && !model.is_read_only(operation),
         };
-        let (indices, operations) = operations.filter(constrains).unzip();
+        let (indices, mut operations): (_, Vec<_>) = operations.filter(constrains).unzip();
+        model.simplify(&mut operations);
         History { operations, indices }
     }
 }

@@ -103,15 +103,18 @@ impl<M: Model> Inquiry<M> {
             return None;
         }
         let found = progress == Progress::Found;
+        let explorer_looks_ahead = explorer.looks_ahead();
         match self.stage {
             Stage::Whole if found => {
                 Some(Decision::Linearizable(self.certificate.then(|| explorer.linearization())))
             }
             Stage::Whole => {
                 self.good = self.good_so_far();
-                // The search of the whole history knows how every operation ends; who sees the
-                // prefix alone does not, so it may still be good.
-                let told_more = is_told_more_after(&self.operations, self.completions[self.good]);
+                // The search of the whole history knows how every operation ends, and may have given
+                // up before because of what comes later; who sees the prefix alone does not know, so
+                // it may still be good.
+                let told_more = explorer_looks_ahead
+                    || is_told_more_after(&self.operations, self.completions[self.good]);
                 let bad = if told_more { self.completions.len() - 1 } else { self.good };
                 self.narrow(self.good, bad)
             }
@@ -131,7 +134,7 @@ impl<M: Model> Inquiry<M> {
                 None
             }
             Stage::Confirm { bad } => {
-                let stuck = explorer.stuck();
+                let stuck = explorer.stuck().and_then(|index| self.operation(index));
                 let at = self.completions[bad];
                 Some(Decision::NotLinearizable(self.counterexample(at, stuck)))
             }
@@ -176,10 +179,16 @@ impl<M: Model> Inquiry<M> {
     /// How many completions are explained by what is known and by the search that is under way.
     fn good_so_far(&self) -> usize {
         let stuck = self.explorer.as_ref().and_then(Explorer::stuck);
+        let stuck = stuck.and_then(|index| self.operation(index));
         let explained = stuck.map_or(0, |(_, operation)| {
             self.completions.partition_point(|stamp| *stamp < operation.complete)
         });
         self.good.max(explained)
+    }
+
+    /// The operation of this index, as it was given.
+    fn operation(&self, index: u32) -> Option<Numbered> {
+        self.operations.iter().find(|numbered| numbered.0 == index).copied()
     }
 
     /// The shortest bad prefix ends at `at`.

@@ -4,13 +4,15 @@
 //! memoisation of Lowe (Testing for linearizability, 2017): operations are put in order one by one,
 //! and a configuration (which of them are in, and the state that they lead to) is visited once.
 //!
-//! A history: what is asked, arranged for speed. A configuration: what was visited. The explorer
-//! goes from one configuration to the next. An inquiry makes a decision out of explorations.
+//! A history: what is asked, arranged for speed. A configuration: what was visited. Passages: what is
+//! known of the states of a register before one goes there. The explorer goes from one configuration
+//! to the next. An inquiry makes a decision out of explorations.
 
 mod configuration;
 mod explorer;
 mod history;
 mod inquiry;
+mod passages;
 
 use crate::decision::{Decision, Exhausted};
 use crate::model::Model;

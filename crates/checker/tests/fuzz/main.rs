@@ -19,7 +19,7 @@ use std::path::Path;
 use history::{History, Seed};
 use judge::Tally;
 use locktest_checker::{NEVER, Specification, verify};
-use mutate::{mutate, random_history};
+use mutate::{mutate, obscure, random_history};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -57,10 +57,20 @@ enum Decider {
 }
 
 fn fuzz(specifications: &[Specification], decider: Decider) {
+    fuzz_with(specifications, decider, |_, _| {});
+}
+
+/// The same of histories that are changed once more.
+fn fuzz_with(
+    specifications: &[Specification],
+    decider: Decider,
+    change: fn(&mut History, &mut ChaCha8Rng),
+) {
     let histories = setting("LOCKTEST_FUZZ_HISTORIES", 20_000);
     let mut tally = Tally::default();
     for number in 0..histories {
-        let history = made_up(specifications, number);
+        let mut history = made_up(specifications, number);
+        change(&mut history, &mut ChaCha8Rng::seed_from_u64(number));
         if let Err(first) = judge::judge(&history, &mut tally) {
             let (shrunk, why) = judge::shrink(history, first);
             let seed = judge::seed(&shrunk, &why);
@@ -143,6 +153,11 @@ fn fenced_resource_histories_have_the_right_verdict() {
 #[test]
 fn cas_register_histories_have_the_right_verdict() {
     fuzz(&[Specification::CasRegister], Decider::DoesNot);
+}
+
+#[test]
+fn cas_register_histories_with_many_unknown_outcomes_have_the_right_verdict() {
+    fuzz_with(&[Specification::CasRegister], Decider::DoesNot, obscure);
 }
 
 #[test]

@@ -78,6 +78,46 @@ pub fn random_history(specification: Specification, rng: &mut ChaCha8Rng) -> His
     History { specification, operations, values: values() }
 }
 
+/// Makes many answers of a register unknown, gives some writes values that nobody else writes, and
+/// adds refusals.
+pub fn obscure(history: &mut History, rng: &mut ChaCha8Rng) {
+    for number in 0..history.operations.len() {
+        let own = history.values.number(&format!("w{number}"));
+        let operation = &mut history.operations[number];
+        match &mut operation.action {
+            Action::Write(new) | Action::Cas { new, .. } => {
+                if rng.random_bool(0.35) {
+                    *new = own;
+                }
+                if operation.outcome == Outcome::Ok && rng.random_bool(0.35) {
+                    (operation.outcome, operation.complete) = (Outcome::Info, NEVER);
+                }
+            }
+            Action::Read(value) if rng.random_bool(0.3) => {
+                operation.action = Action::Cas { expected: *value, new: own };
+                operation.outcome = if rng.random_bool(0.8) { Outcome::Fail } else { Outcome::Ok };
+            }
+            _ => {}
+        }
+    }
+    // Some of the refusals are of what somebody may have written.
+    let written: Vec<Value> = history
+        .operations
+        .iter()
+        .filter_map(|operation| match operation.action {
+            Action::Write(new) => Some(new),
+            _ => None,
+        })
+        .collect();
+    for operation in &mut history.operations {
+        if let (Action::Cas { expected, .. }, false) = (&mut operation.action, written.is_empty())
+            && rng.random_bool(0.3)
+        {
+            *expected = written[rng.random_range(0..written.len())];
+        }
+    }
+}
+
 fn swap(
     operations: &mut [Operation],
     index: usize,
