@@ -5,6 +5,7 @@
 
 mod codec;
 mod event;
+mod executed;
 mod export;
 mod fault;
 mod import;
@@ -21,11 +22,17 @@ pub use event::{
     Answer, ClientId, Detail, Event, Function, KeyId, NodeId, Outcome, Phase, Resource, Round,
     RoundPurpose, Token, Vote,
 };
+pub use executed::executed;
 pub use export::export_json_lines;
-pub use fault::{FaultBegun, FaultEnded, FaultKind, FaultSkipped, PartitionShape, Side};
+pub use fault::{
+    Aim, Between, Cut, Direction, Fault, FaultBegun, FaultEnded, FaultKind, FaultSkipped,
+    PacketFate, PartitionShape, Party, Target, TookEffect,
+};
 pub use import::{ImportError, import_json_lines};
-pub use plan::{Bounds, HolderPolicy, Plan, PlannedFault, PlannedPartition, Run};
-pub use record::{ClientExit, ExitCause, LeaderView, Milestone, Probe, Record};
+pub use plan::{Bounds, DrawnFault, FixedFault, HolderPolicy, Plan, PlannedFault, Run};
+pub use record::{
+    ClientExit, Election, ElectionStep, ExitCause, LeaderView, Milestone, Probe, Record,
+};
 pub use run_dir::{RunDir, RunDirError, write_atomically};
 pub use service::{
     Backend, CasWait, ReadMode, Recipe, RedisOptions, RedisPersistence, RedlockRequests,

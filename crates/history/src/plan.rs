@@ -1,10 +1,12 @@
 //! The plan: everything that a run was told and every choice that its seed made.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backend, CasWait, ClientId, FaultKind, NodeId, PartitionShape, ReadMode, Recipe, RedisOptions,
-    SessionBehavior, Side, Workload,
+    Aim, Backend, Between, CasWait, ClientId, Direction, Fault, FaultKind, NodeId, PacketFate,
+    ReadMode, Recipe, RedisOptions, SessionBehavior, Workload,
 };
 
 /// What a holder does about its own lease deadline.
@@ -26,29 +28,49 @@ pub struct Bounds {
     pub recovery_bound_ms: u64,
 }
 
-/// A fault of the schedule, with the choices that the seed made for it.
+/// A fault of the schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedFault {
-    /// What kind.
-    pub kind: FaultKind,
-    /// The choices that belong to the kind.
-    pub partition: PlannedPartition,
+#[serde(rename_all = "kebab-case")]
+pub enum PlannedFault {
+    /// Aimed when it comes, after a quiet interval.
+    Drawn(DrawnFault),
+    /// Every choice is made: a fault of an earlier run.
+    Fixed(FixedFault),
 }
 
-/// The seed's choices for a partition.
+/// The seed's choices for a fault that is aimed when it comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedPartition {
-    /// How the servers are split.
-    pub shape: PartitionShape,
-    /// All servers in random order: the smaller side is taken from the front, after the leader
-    /// where the shape asks for it (who leads is known only when the fault comes).
+pub struct DrawnFault {
+    /// What kind.
+    pub kind: FaultKind,
+    /// How it is aimed.
+    pub aim: Aim,
+    /// All servers in random order: those that it is done to are taken from the front, after the
+    /// leader or another that is only known when the fault comes.
     pub order: Vec<NodeId>,
-    /// How many servers the smaller side has.
-    pub minority: u16,
-    /// All clients in random order, if they are split, too: the smaller side has those at the front.
+    /// How many servers those are, or how many are on the smaller side of a partition.
+    pub servers: u16,
+    /// All clients in random order, likewise.
     pub client_order: Vec<ClientId>,
-    /// How many clients the smaller side has.
-    pub client_minority: u16,
+    /// How many clients those are, or how many are with the smaller side.
+    pub clients: u16,
+    /// Whose links a partition cuts.
+    pub between: Between,
+    /// Which way a partition loses packets.
+    pub direction: Direction,
+    /// What becomes of those packets.
+    pub packets: PacketFate,
+    /// For how long it is to be in force.
+    pub length_ms: u64,
+}
+
+/// A fault at a time of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FixedFault {
+    /// When it begins, from the instant at which the cluster was ready.
+    pub at_ms: u64,
+    /// The fault.
+    pub fault: Fault,
 }
 
 /// Everything that decides what a run does. Two runs with the same flags and seed have equal plans.
@@ -111,7 +133,11 @@ pub struct Plan {
     pub clock_drift_ppm: u32,
     /// The deadlines of the liveness properties.
     pub bounds: Bounds,
-    /// The faults in order; the nemesis starts again at the first if the run outlasts them.
+    /// The most servers that a fault may kill, pause or cut off from the majority; `None` if there
+    /// is no such limit.
+    pub max_affected: Option<u16>,
+    /// The faults in order; if they are drawn, the nemesis starts again at the first when the run
+    /// outlasts them.
     pub schedule: Vec<PlannedFault>,
 }
 
@@ -152,8 +178,22 @@ impl Plan {
             nemesis_interval_ms: 10_000,
             clock_drift_ppm: 0,
             bounds: Bounds { lease_bound_ms: 2000, recovery_bound_ms: 1000 },
+            max_affected: None,
             schedule: Vec::new(),
         }
+    }
+
+    /// The kinds of the schedule's faults, each once.
+    pub fn fault_kinds(&self) -> Vec<FaultKind> {
+        let kinds = self.schedule.iter().flat_map(|planned| match planned {
+            // Its other half is a cut.
+            PlannedFault::Drawn(DrawnFault { kind, aim: Aim::BareMajority, .. }) => {
+                vec![*kind, FaultKind::Partition]
+            }
+            PlannedFault::Drawn(drawn) => vec![drawn.kind],
+            PlannedFault::Fixed(fixed) => vec![fixed.fault.kind],
+        });
+        kinds.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The name of a node; a number if the plan does not have it.
@@ -162,19 +202,6 @@ impl Plan {
             Some(name) => name.clone(),
             None => format!("node#{}", node.0),
         }
-    }
-
-    /// A partition in words, such as `partition n1 n2 | n3 n4 n5`, or, if it splits clients, too,
-    /// `partition of clients from servers: n1 c1 | n2 n3 c2 c3`.
-    pub fn partition_in_words(&self, sides: &[Side]) -> String {
-        let splits_clients = sides.iter().any(|side| !side.clients.is_empty());
-        let what = if splits_clients { "partition of clients from servers:" } else { "partition" };
-        let sides = sides.iter().map(|side| {
-            let servers = side.servers.iter().map(|node| self.node_name(*node));
-            let clients = side.clients.iter().map(ClientId::to_string);
-            servers.chain(clients).collect::<Vec<_>>().join(" ")
-        });
-        format!("{what} {}", sides.collect::<Vec<_>>().join(" | "))
     }
 
     /// The name of a lock; a number if the plan does not have it.
@@ -221,16 +248,5 @@ pub(crate) mod tests {
             lab: None,
             plan: plan_for_tests(),
         }
-    }
-
-    #[test]
-    fn a_partition_that_splits_clients_says_so_and_names_them() {
-        let plan = Plan::of(Backend::Redis);
-        let servers = |nodes: [u16; 2]| Side::of_servers(nodes.map(NodeId));
-        let mut sides = [servers([0, 1]), servers([2, 3])];
-        assert_eq!(plan.partition_in_words(&sides), "partition n1 n2 | n3 n4");
-        sides[1].clients = vec![ClientId(0), ClientId(2)];
-        let words = "partition of clients from servers: n1 n2 | n3 n4 c1 c3";
-        assert_eq!(plan.partition_in_words(&sides), words);
     }
 }

@@ -31,6 +31,8 @@ pub enum Record {
     FaultEnded(FaultEnded),
     /// A fault was not applied.
     FaultSkipped(FaultSkipped),
+    /// A server's log tells of an election.
+    Election(Election),
 }
 
 /// A step of the run.
@@ -43,7 +45,7 @@ pub enum Milestone {
     TimeUp,
     /// A signal or an internal error cut the run short.
     Interrupted,
-    /// The last record of a run that ended in order.
+    /// The last record of a run that ended in order, but for what the servers' logs tell.
     End,
     /// A violation was found, and the run was to end at the first; heal and time-up follow.
     ViolationFound,
@@ -94,4 +96,29 @@ pub struct LeaderView {
     pub node: NodeId,
     /// Its answer; `None` if it knows of no leader or did not answer.
     pub leader: Option<NodeId>,
+}
+
+/// A step of an election, as a server's own log tells it. Logs are read when the run is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Election {
+    /// When, by the server's wall clock, as near as that is known.
+    pub time_ns: u64,
+    /// Whose log.
+    pub node: NodeId,
+    /// What happened there.
+    pub step: ElectionStep,
+    /// The log's own words.
+    pub line: String,
+}
+
+/// A step of an election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ElectionStep {
+    /// The server asks for votes, or says that the leader is gone.
+    Called,
+    /// The server leads.
+    Won,
+    /// The server no longer leads.
+    SteppedDown,
 }

@@ -94,6 +94,11 @@ impl RunDir {
         self.path.join("faults.jsonl")
     }
 
+    /// The faults that ran, with every choice resolved.
+    pub fn schedule(&self) -> PathBuf {
+        self.path.join("schedule.json")
+    }
+
     /// Every remote command with its begin and end.
     pub fn audit_log(&self) -> PathBuf {
         self.path.join("audit.jsonl")
