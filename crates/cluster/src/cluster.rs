@@ -12,7 +12,7 @@ use crate::deployment::Deployment;
 use crate::leadership::{self, LeaderView};
 use crate::member::Member;
 use crate::probe::{PROBE_TIMEOUT, Probe};
-use crate::remote::{Remote, RemoteCommand, RemoteError};
+use crate::remote::{CONTROL, Remote, RemoteCommand, RemoteError};
 use crate::sentinel;
 use crate::service::{NodeLayout, Service};
 use crate::ssh::SshCluster;
@@ -58,6 +58,9 @@ pub enum ClusterError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A node has a name that means another host.
+    #[error("no server node may be called {CONTROL}: that is the control node's own host")]
+    ReservedName,
     /// No HTTP client could be made.
     #[error("cannot set up HTTP: {0}")]
     Http(reqwest::Error),
@@ -88,6 +91,9 @@ impl Cluster {
         layout: &NodeLayout,
         ssh: Arc<SshCluster>,
     ) -> Result<Cluster, ClusterError> {
+        if members.iter().any(|member| member.name == CONTROL) {
+            return Err(ClusterError::ReservedName);
+        }
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(PROBE_TIMEOUT)
@@ -105,6 +111,11 @@ impl Cluster {
     /// The server nodes, in the plan's order.
     pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
         self.nodes.iter().map(|node| &node.member)
+    }
+
+    /// The server processes of a node, that of the clients first.
+    pub fn services(&self, node: NodeId) -> &[Service] {
+        &self.node(node).services
     }
 
     /// Starts every server that does not run, all at once.
@@ -139,14 +150,14 @@ impl Cluster {
         Ok(outputs.iter().all(|output| output.status == 0))
     }
 
-    /// Deletes the data of a node whose servers were stopped.
+    /// Deletes the data and the logs of a node whose servers were stopped.
     pub async fn wipe_node(&self, node: NodeId) -> Result<(), ClusterError> {
         self.on_one(node, Service::wipe).await
     }
 
-    /// Kills every server and deletes its data, so that the nodes are as they were before any run.
-    /// That goes also for other stores and recipes: a sentinel that an earlier run left behind would
-    /// make replicas of independent servers.
+    /// Kills every server and deletes its data and its log, so that the nodes are as they were
+    /// before any run. That goes also for other stores and recipes: a sentinel that an earlier run
+    /// left behind would make replicas of independent servers.
     pub async fn reset(&self) -> Result<(), ClusterError> {
         for command in [Service::kill, Service::wipe] {
             let nodes = self.nodes.iter();
@@ -285,4 +296,25 @@ async fn all(
     work: impl IntoIterator<Item = impl Future<Output = Result<(), ClusterError>>>,
 ) -> Result<(), ClusterError> {
     join_all(work).await.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::AuditLog;
+    use crate::installation::Installation;
+
+    #[test]
+    fn a_server_node_cannot_have_the_control_nodes_name() {
+        let deployment = Deployment::plain(Store::Etcd, Installation::of_binary("/bin/etcd"));
+        let cluster = |members: &[Member]| {
+            let ssh = SshCluster::new(&[], "/nonexistent".as_ref(), AuditLog::none());
+            Cluster::new(&deployment, members, &NodeLayout::new("/node"), Arc::new(ssh))
+        };
+        let mut members = Member::for_tests(3);
+        let good = cluster(&members).expect("a cluster");
+        assert_eq!(good.services(members[1].id)[0].name, "etcd");
+        members[1].name = CONTROL.into();
+        assert!(matches!(cluster(&members), Err(ClusterError::ReservedName)));
+    }
 }

@@ -1,14 +1,17 @@
 //! SSH, nodes, and the automation of each server.
 //!
-//! Only this crate and the lab start processes or open SSH. Faults go through [`Remote`].
+//! Only this crate and the lab start processes or open SSH. Faults go through [`Remote`], on server
+//! nodes as on the control node's own host.
 
 mod audit;
 mod cluster;
 mod consul;
 mod deployment;
+mod elections;
 mod etcd;
 mod installation;
 mod leadership;
+mod local;
 mod member;
 mod probe;
 mod redis;
@@ -25,11 +28,12 @@ mod zookeeper;
 pub use audit::{AuditLog, NowNs};
 pub use cluster::{Cluster, ClusterError};
 pub use deployment::{Deployment, settings};
+pub use elections::elections;
 pub use installation::Installation;
 pub use member::Member;
 pub use probe::PROBE_TIMEOUT;
 pub use release::{HostProgram, Launch, PackageFile, Release};
-pub use remote::{Remote, RemoteCommand, RemoteError, RemoteOutput, SshTarget};
+pub use remote::{CONTROL, Remote, RemoteCommand, RemoteError, RemoteOutput, SshTarget};
 pub use service::{NodeLayout, Service, quote};
 pub use ssh::SshCluster;
 pub use store::Store;

@@ -148,14 +148,14 @@ impl Release {
 }
 
 /// Several nodes share one machine: a small heap, the collector without threads of its own, and
-/// the compiler that is ready soonest. The logs go to standard error, with the time of day.
+/// the compiler that is ready soonest. The logs go to standard error, with the time.
 const JAVA_FLAGS: &[&str] = &[
     "-Xmx128m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
-    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
     "-Dzookeeper.jmx.log4j.disable=true",
 ];
 

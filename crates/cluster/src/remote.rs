@@ -7,6 +7,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// The name of the control node's own host, where the clients are. No server node has this name.
+pub const CONTROL: &str = "control";
+
+/// The control node waits this much longer than the host itself for a command to end.
+pub(crate) const GRACE: Duration = Duration::from_secs(3);
+
 /// How to reach a node by SSH. It is part of the undo journal, so that `heal` needs nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,8 +116,9 @@ pub enum RemoteError {
     },
 }
 
-/// Runs commands on the nodes of one cluster. The product's implementation is
-/// [`SshCluster`](crate::SshCluster); tests of the nemesis record commands instead.
+/// Runs commands on the nodes of one cluster, and on the control node's own host, which goes by the
+/// name of [`CONTROL`]. The product's implementation is [`SshCluster`](crate::SshCluster); tests of
+/// the nemesis record commands instead.
 pub trait Remote: Send + Sync {
     /// Runs `command` on the node named `node`, to its end. A status other than zero is an `Ok`.
     fn run(

@@ -107,10 +107,8 @@ impl Service {
                 "[ -e {path} ] || {{ cat > {path}.new && mv {path}.new {path}; }} <<'EOF'\n{text}EOF\n"
             ));
         }
-        let mut command = String::new();
-        if !self.environment.is_empty() {
-            command.push_str("env ");
-        }
+        // Some servers log local time without a word on what that is.
+        let mut command = String::from("env TZ=UTC ");
         for (name, value) in &self.environment {
             command.push_str(&format!("{name}={} ", quote(value)));
         }
@@ -161,14 +159,16 @@ impl Service {
         )
     }
 
-    /// Deletes the data of a server that does not run.
+    /// Deletes the data and the log of a server that does not run, so that its next log tells of
+    /// nothing but its next life.
     pub fn wipe(&self) -> RemoteCommand {
         let script = format!(
-            "{functions}\nif alive; then echo 'it runs' >&2; exit 1; fi\nrm -rf {data}\n",
+            "{functions}\nif alive; then echo 'it runs' >&2; exit 1; fi\nrm -rf {data} {log}\n",
             functions = self.functions(),
-            data = quote_path(&self.data)
+            data = quote_path(&self.data),
+            log = quote_path(&self.log)
         );
-        RemoteCommand::new(format!("wipe the data of {}", self.name), script)
+        RemoteCommand::new(format!("wipe the data and the log of {}", self.name), script)
     }
 
     /// Prints the log, or its last `lines` lines.
@@ -181,10 +181,12 @@ impl Service {
         RemoteCommand::new(format!("read the log of {}", self.name), script)
     }
 
+    /// Two functions for scripts on the node, to stand before whatever uses them.
+    ///
     /// `state PID` prints a process's state letter and start time; `alive` sets `pid` and tells
     /// whether the process of the pid file is that very process and not a zombie. A server that
     /// ended before its start time was read has none in its pid file.
-    fn functions(&self) -> String {
+    pub fn functions(&self) -> String {
         format!(
             "state() {{ sed 's/.*) //' /proc/$1/stat 2>/dev/null | cut -d' ' -f1,20; }}\n\
              alive() {{\n\
@@ -255,11 +257,29 @@ mod tests {
         assert_eq!(run(&service.start()), 0);
         assert_eq!(std::fs::read_to_string(&service.pid_file).expect("a pid file"), first);
         assert_eq!(run(&service.check_alive()), 0);
-        assert_ne!(run(&service.wipe()), 0, "a running server's data must not be deleted");
+        assert_ne!(run(&service.wipe()), 0, "what a running server has must not be deleted");
         assert_eq!(run(&service.kill()), 0);
         assert_ne!(run(&service.check_alive()), 0);
+        assert!(service.data.exists() && service.log.exists());
         assert_eq!(run(&service.wipe()), 0);
-        assert!(!service.data.exists());
+        assert!(!service.data.exists() && !service.log.exists());
+    }
+
+    #[test]
+    fn a_server_logs_in_utc_whatever_its_node_thinks() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut service = sleeper(dir.path());
+        service.program = "/bin/sh".into();
+        service.arguments = vec!["-c".into(), "date +%z; exec sleep 60".into()];
+        let mut start = service.start();
+        start.script = format!("export TZ=JST-9\n{}", start.script);
+        assert_eq!(run(&start), 0);
+        let log = || std::fs::read_to_string(&service.log).expect("a log");
+        while !log().ends_with('\n') {
+            std::thread::yield_now();
+        }
+        assert_eq!(log(), "+0000\n");
+        assert_eq!(run(&service.kill()), 0);
     }
 
     #[test]

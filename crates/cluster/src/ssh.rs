@@ -1,4 +1,5 @@
-//! [`Remote`] by SSH: one multiplexed connection a node, made again when it breaks.
+//! [`Remote`] by SSH: one multiplexed connection a node, made again when it breaks. The control
+//! node's own host needs none.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
 use crate::audit::AuditLog;
-use crate::remote::{Remote, RemoteCommand, RemoteError, RemoteOutput, SshTarget};
+use crate::local;
+use crate::remote::{CONTROL, GRACE, Remote, RemoteCommand, RemoteError, RemoteOutput, SshTarget};
 
 /// sshd refuses the eleventh session of a connection by default; eight leave room for a person.
 const SESSIONS_PER_NODE: usize = 8;
@@ -21,10 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Three missed replies end a connection, so a stalled node is noticed after three seconds.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The control node waits this much longer than the node itself for a command to end.
-const GRACE: Duration = Duration::from_secs(3);
-
-/// The nodes of a cluster, reached by SSH.
+/// The nodes of a cluster, reached by SSH, and the control node's own host.
 pub struct SshCluster {
     links: HashMap<String, Link>,
     control_dir: PathBuf,
@@ -124,6 +123,12 @@ impl SshCluster {
 
 impl Remote for SshCluster {
     async fn run(&self, node: &str, command: &RemoteCommand) -> Result<RemoteOutput, RemoteError> {
+        if node == CONTROL {
+            let entry = self.audit.begin(node, command);
+            let result = local::run(command).await;
+            self.audit.end(entry, &result);
+            return result;
+        }
         let unreachable = |reason: &str| RemoteError::Unreachable {
             node: node.to_owned(),
             purpose: command.purpose.clone(),

@@ -230,6 +230,8 @@ async fn a_server_is_stopped_before_its_data_can_be_wiped_and_a_reset_leaves_not
         assert!(!cluster.is_alive(member.id).await.expect("an answer"), "{}", member.name);
         assert_eq!(processes(&scene, &member.name, &server.program).await, BTreeSet::new());
         assert!(!scene.holds_on(&member.name, format!("ls {}", data.display())).await);
+        let logs = cluster.logs(member.id, None).await.expect("logs");
+        assert!(logs.iter().all(|(_server, log)| log.is_empty()), "{logs:?}");
     }
     cluster.reset().await.expect("there is nothing left to reset");
 }

@@ -178,10 +178,15 @@ impl Lab {
     /// A command that runs `program` in the namespace of a client, counted from zero. The child
     /// process is the program itself, so that a signal to it reaches no wrapper.
     pub fn client_command(&self, client: usize, program: &Path) -> Command {
-        let namespace = self.layout.client_namespace(client);
-        let mut command = Command::new(find_program("ip").unwrap_or_else(|| "ip".into()));
-        command.args(["netns", "exec", &namespace]).arg(program);
+        let [ip, words @ ..] = self.client_entry(client);
+        let mut command = Command::new(ip);
+        command.args(words).arg(program);
         command
+    }
+
+    /// The words before a program that is to run in the namespace of a client.
+    pub fn client_entry(&self, client: usize) -> [String; 4] {
+        client_entry(&self.layout, client)
     }
 
     /// A login to a node by plain ssh with strict host-key checking; a remote command may be added.
@@ -215,10 +220,19 @@ impl Lab {
         Ok(expected_layout(spec)?.server_hosts().map(|host| host.address).collect())
     }
 
-    /// The addresses of the client namespaces in that lab.
-    pub fn expected_client_addresses(spec: &LabSpec) -> Result<Vec<Ipv4Addr>, LabError> {
-        Ok(expected_layout(spec)?.client_hosts().map(|host| host.address).collect())
+    /// The addresses of the client namespaces in that lab, each with its
+    /// [entry](Lab::client_entry).
+    pub fn expected_clients(spec: &LabSpec) -> Result<Vec<(Ipv4Addr, [String; 4])>, LabError> {
+        let layout = expected_layout(spec)?;
+        let clients = layout.client_hosts().enumerate();
+        Ok(clients.map(|(client, host)| (host.address, client_entry(&layout, client))).collect())
     }
+}
+
+fn client_entry(layout: &Layout, client: usize) -> [String; 4] {
+    let ip = find_program("ip").unwrap_or_else(|| "ip".into());
+    let ip = ip.to_string_lossy().into_owned();
+    [ip, "netns".into(), "exec".into(), layout.client_namespace(client)]
 }
 
 fn expected_layout(spec: &LabSpec) -> Result<Layout, LabError> {
