@@ -50,7 +50,7 @@ pub(crate) async fn section<R: LockRecipe, W: Write>(
     };
     let unfenced = copies.read(owner, Resource::Unfenced, token).await;
     let fenced = copies.read(owner, Resource::Fenced, token).await;
-    let end = hold.stay(client.control()).await;
+    let end = hold.stay(client, owner).await;
     if end != HoldEnd::Done {
         return end;
     }

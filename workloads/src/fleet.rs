@@ -1,6 +1,9 @@
 //! The control node's side of the clients: starts them, takes their events, serves the protected
-//! resource, replaces those that are to die, and stops them.
+//! resource, replaces those that are to die, and stops them. It knows their processes, and which of
+//! them hold a lock for a while, for those who aim at them.
 
+mod holders;
+mod processes;
 #[cfg(test)]
 mod tests;
 
@@ -10,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use locktest_history::{
-    ClientExit, ClientId, Detail, Event, ExitCause, Function, Outcome, Phase, Plan, Record,
-    Workload,
+    ClientExit, ClientId, Detail, Event, ExitCause, FaultKind, Function, Outcome, Phase, Plan,
+    PlannedFault, Record, Workload,
 };
 use serde::Serialize;
 use thiserror::Error;
@@ -24,6 +27,11 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::RunClock;
 use crate::protocol::{ClientConfig, FromClient, ToClient};
 use crate::resource::ProtectedResources;
+
+pub use holders::Holder;
+use holders::Holders;
+pub use processes::ClientProcess;
+use processes::Processes;
 
 /// A client that was asked to stop may take this long to release what it holds.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -70,6 +78,7 @@ pub type Launch = (Command, ClientConfig);
 
 /// The running clients of one run.
 pub struct Fleet {
+    shared: Arc<Shared>,
     orders: watch::Sender<Order>,
     places: Vec<JoinHandle<Result<(), StartError>>>,
 }
@@ -88,8 +97,9 @@ impl Fleet {
     /// Starts one process for each client of the plan, by the command and the configuration that
     /// `launch` makes for it. What they say goes to `arrivals`.
     ///
-    /// In the workload `crash` a client that was killed is replaced at once. The replacements of
-    /// client i are the clients i + n, i + 2n and so on, for a plan of n clients.
+    /// Where clients are to die, in the workload `crash` or by a fault of the plan, one that was
+    /// killed is replaced at once. The replacements of client i are the clients i + n, i + 2n and so
+    /// on, for a plan of n clients.
     pub fn start(
         plan: &Plan,
         launch: impl Fn(ClientId) -> io::Result<Launch> + Send + Sync + 'static,
@@ -97,22 +107,36 @@ impl Fleet {
         arrivals: &mpsc::Sender<Arrival>,
     ) -> Result<Fleet, StartError> {
         let (orders, heard) = watch::channel(Order::Work);
+        let places = u32::try_from(plan.client_seeds.len()).unwrap_or(u32::MAX);
         let shared = Arc::new(Shared {
             launch: Box::new(launch),
             clock,
             resources: Mutex::new(ProtectedResources::default()),
             keeps_resources: !plan.workload.keeps_values_in_store(),
-            places: u32::try_from(plan.client_seeds.len()).unwrap_or(u32::MAX),
-            replaces: plan.workload == Workload::Crash,
+            holders: Holders::default(),
+            processes: Processes::new(places),
+            places,
+            replaces: clients_die(plan),
         });
-        let mut fleet = Fleet { orders, places: Vec::new() };
-        for client in (0..shared.places).map(ClientId) {
+        let mut fleet = Fleet { shared: shared.clone(), orders, places: Vec::new() };
+        for client in (0..places).map(ClientId) {
             let process = shared.spawn(client, &heard)?;
             let place =
                 Place { shared: shared.clone(), arrivals: arrivals.clone(), orders: heard.clone() };
             fleet.places.push(tokio::spawn(place.run(process)));
         }
         Ok(fleet)
+    }
+
+    /// The clients that hold a lock and plan to keep it for a while; one that holds it only shortly
+    /// never comes here. Whoever reads them leaves those out whose time is over.
+    pub fn holders(&self) -> watch::Receiver<Vec<Holder>> {
+        self.shared.holders.watch()
+    }
+
+    /// The process of each place, in their order, without places where none runs.
+    pub fn processes(&self) -> Vec<ClientProcess> {
+        self.shared.processes.living()
     }
 
     /// Whether some client still runs.
@@ -127,7 +151,7 @@ impl Fleet {
     }
 
     async fn stop_within(self, limit: Duration) -> Result<(), StartError> {
-        let Fleet { orders, mut places } = self;
+        let Fleet { shared: _, orders, mut places } = self;
         let mut result = Ok(());
         for (order, limit) in [(Order::Stop, limit), (Order::Die, DEATH_LIMIT)] {
             orders.send_replace(order);
@@ -158,9 +182,21 @@ struct Shared {
     resources: Mutex<ProtectedResources>,
     /// Whether the protected resource is here, and not in the store under test.
     keeps_resources: bool,
+    holders: Holders,
+    processes: Processes,
     places: u32,
     /// Whether a client that was killed is replaced.
     replaces: bool,
+}
+
+/// Whether a client's death is a part of the plan.
+fn clients_die(plan: &Plan) -> bool {
+    let kind = |fault: &PlannedFault| match fault {
+        PlannedFault::Drawn(drawn) => drawn.kind,
+        PlannedFault::Fixed(fixed) => fixed.fault.kind,
+    };
+    plan.workload == Workload::Crash
+        || plan.schedule.iter().any(|fault| kind(fault) == FaultKind::ClientKill)
 }
 
 /// A client's process that has been started.
@@ -189,6 +225,8 @@ impl Shared {
                 .kill_on_drop(true)
                 .spawn()?;
             let missing = || io::Error::other("it has no pipe");
+            let pid = child.id().ok_or_else(|| io::Error::other("it has no process id"))?;
+            self.processes.begins(ClientProcess::of(client, pid)?);
             let stdin = child.stdin.take().ok_or_else(missing)?;
             let stdout = child.stdout.take().ok_or_else(missing)?;
             let (words, heard) = mpsc::unbounded_channel();
@@ -245,6 +283,7 @@ impl Place {
         loop {
             let client = process.client;
             let cause = self.serve(process).await;
+            self.shared.processes.ended(client);
             // What starting another process takes is no part of this one's life.
             let time_ns = self.shared.clock.now_ns();
             let replacement = self.replace(client, &cause).await;
@@ -261,6 +300,8 @@ impl Place {
     async fn serve(&mut self, process: Process) -> ExitCause {
         let Process { client, mut child, stdout, words } = process;
         let mut lines = BufReader::with_capacity(LONGEST_LINE, stdout).lines();
+        let shared = self.shared.clone();
+        let mut grip = shared.holders.of(client);
         let mut is_killed = false;
         loop {
             let line = tokio::select! {
@@ -275,11 +316,16 @@ impl Place {
             let Ok(Some(line)) = line else { break };
             let (arrival, answer) = match FromClient::parse(&line) {
                 Some(FromClient::Event(event)) => {
+                    grip.note(&event);
                     let answer = self.shared.access(&event, &words);
                     (Record::Event(event).into(), answer)
                 }
                 Some(FromClient::Watermark { time_ns }) => {
                     (Arrival::Watermark { client, time_ns }, None)
+                }
+                Some(FromClient::Holding(holding)) => {
+                    grip.keep(holding);
+                    continue;
                 }
                 None => continue,
             };

@@ -16,7 +16,6 @@ use rand_chacha::ChaCha8Rng;
 use tokio::time::sleep;
 
 use crate::attempt::{Held, HoldEnd, LockClient, NotGranted};
-use crate::control::Control;
 use crate::recipes::LockRecipe;
 use crate::recorder::Owner;
 
@@ -29,6 +28,11 @@ const LEAST_PAUSE_MS: u64 = 3;
 /// Of so many kinds of holds three are long, three more outlive their lease if they are to, and in
 /// the workload `crash` one ends with the client's death.
 const KINDS: u32 = 15;
+
+/// Whoever keeps a lock for at least this long tells the control node, which may aim a fault at it.
+/// A shorter hold would be over before the fault came, and a line for each would cost the tester
+/// speed.
+const WORTH_TELLING: Duration = Duration::from_millis(300);
 
 /// How the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,15 +113,22 @@ pub(crate) async fn run<R: LockRecipe, W: Write>(
 
 impl HoldPlan {
     #[cfg(test)]
-    pub(crate) fn for_tests() -> HoldPlan {
-        HoldPlan { length: Duration::ZERO, renew: false, crash: false }
+    pub(crate) fn for_tests(length: Duration, crash: bool) -> HoldPlan {
+        HoldPlan { length, renew: false, crash }
     }
 
     /// Stays inside, for the whole of the hold or until the run is over. The client may have to die
     /// halfway.
-    pub(crate) async fn stay(self, control: &Control) -> HoldEnd {
-        let until = if self.crash { self.length / 2 } else { self.length };
-        match control.until_stop(sleep(until)).await {
+    pub(crate) async fn stay<R: LockRecipe, W: Write>(
+        self,
+        client: &LockClient<'_, R, W>,
+        owner: Owner,
+    ) -> HoldEnd {
+        let rest = if self.crash { self.length / 2 } else { self.length };
+        if rest >= WORTH_TELLING {
+            client.recorder().holds(owner, rest);
+        }
+        match client.control().until_stop(sleep(rest)).await {
             Some(()) if self.crash => HoldEnd::Crash,
             _ => HoldEnd::Done,
         }

@@ -5,7 +5,8 @@
 //! So an event that announces nothing goes out together with the next invoke if that comes at once.
 //!
 //! A client that has nothing to record says so, in a watermark: the control node judges the run
-//! while it goes on, and has to know how far it knows each client.
+//! while it goes on, and has to know how far it knows each client. One that is going to keep a lock
+//! for a while says that, too.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -15,10 +16,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use locktest_history::{ClientId, Detail, Event, Function, KeyId, NodeId, Outcome, Phase};
-
+use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::clock::RunClock;
+use crate::protocol::{Aside, Holding};
 
 /// A client that has recorded nothing for this long says so.
 const WATERMARK_INTERVAL: Duration = Duration::from_millis(20);
@@ -183,6 +185,13 @@ impl<W: Write> Recorder<W> {
         self.add(self.operation(owner, function, None), outcome.into(), detail);
     }
 
+    /// Says that the lock is to be kept for `rest` more. That leaves before the client waits.
+    pub(crate) fn holds(&self, owner: Owner, rest: Duration) {
+        let until_ns = self.now_ns().saturating_add(rest.as_nanos() as u64);
+        let holding = Holding { attempt: owner.attempt, key: owner.key, until_ns };
+        self.say(&Aside::Holding(holding));
+    }
+
     fn operation(&self, owner: Owner, function: Function, server: Option<NodeId>) -> Operation {
         Operation { op: self.next_op.replace(self.next_op.get() + 1), owner, function, server }
     }
@@ -202,12 +211,17 @@ impl<W: Write> Recorder<W> {
             detail,
         };
         self.told_ns.set(time_ns);
+        self.say(&event);
+        time_ns
+    }
+
+    /// Adds a line to those that have not left yet.
+    fn say(&self, what: &impl Serialize) {
         let mut lines = self.lines.borrow_mut();
-        match serde_json::to_writer(&mut lines.waiting, &event) {
+        match serde_json::to_writer(&mut lines.waiting, what) {
             Ok(()) => lines.waiting.push(b'\n'),
             Err(_) => self.closed.set(true),
         }
-        time_ns
     }
 
     fn flush(&self) {

@@ -12,7 +12,7 @@ use locktest_history::{Backend, ClientId, Detail, Event, Function, Phase, Plan};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::protocol::{ClientConfig, FromClient};
+use crate::protocol::{ClientConfig, FromClient, Holding};
 use crate::recipes::{
     CallError, EndedRound, Entry, Grant, GuardedValues, Lease, LockRecipe, Renewal, Values,
 };
@@ -221,16 +221,29 @@ impl Write for Sent {
 }
 
 impl Sent {
-    pub(crate) fn events(&self) -> Vec<Event> {
+    pub(crate) fn lines(&self) -> Vec<FromClient> {
         let sent = self.0.borrow();
         let lines = std::str::from_utf8(&sent).expect("lines are text").lines();
-        let event = |line| match FromClient::parse(line).expect("a whole line") {
+        lines.map(|line| FromClient::parse(line).expect("a whole line")).collect()
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let event = |line| match line {
             FromClient::Event(event) => Some(event),
-            FromClient::Watermark { .. } => None,
+            FromClient::Watermark { .. } | FromClient::Holding(_) => None,
         };
-        let events: Vec<Event> = lines.filter_map(event).collect();
+        let events: Vec<Event> = self.lines().into_iter().filter_map(event).collect();
         assert!(events.is_sorted_by_key(|event| event.time_ns), "{events:?}");
         events
+    }
+
+    /// What the client has said of its plans.
+    pub(crate) fn holdings(&self) -> Vec<Holding> {
+        let holding = |line| match line {
+            FromClient::Holding(holding) => Some(holding),
+            FromClient::Event(_) | FromClient::Watermark { .. } => None,
+        };
+        self.lines().into_iter().filter_map(holding).collect()
     }
 
     /// What was recorded, without times.

@@ -1,10 +1,13 @@
 //! Critical sections over values of the store, with whatever it answers.
 
+use std::time::Duration;
+
 use locktest_history::{ClientId, Detail, KeyId, Phase};
 
 use super::*;
 use crate::clock::RunClock;
 use crate::control::Control;
+use crate::protocol::{FromClient, ToClient};
 use crate::recipes::CallError;
 use crate::recorder::Recorder;
 use crate::testing::{FakeStore, Sent, plan};
@@ -21,7 +24,7 @@ async fn accesses(
     let recorder = Recorder::new(ClientId(0), RunClock::start(), sent.clone());
     let client = LockClient::new(store, &plan, &recorder, &control);
     let held = client.acquire(OWNER, None).await.map_err(|_| "denied").expect("a grant");
-    let hold = HoldPlan::for_tests();
+    let hold = HoldPlan::for_tests(Duration::ZERO, false);
     let end = section(&client, &InStore(&client), OWNER, &held, hold).await;
     assert_eq!(end, HoldEnd::Done);
     recorder.attend(async {}).await;
@@ -57,6 +60,28 @@ async fn each_copy_is_read_and_then_written_with_one_more() {
     assert_eq!(accesses(&store, []).await, expected);
     let values = store.values.borrow();
     assert_eq!((values["lock-0-unfenced"], values["lock-0-fenced"]), (1, 8));
+}
+
+#[tokio::test]
+async fn a_long_hold_is_announced_between_the_last_read_and_the_first_write() {
+    let (plan, control, sent) = (plan(), Control::default(), Sent::default());
+    let (store, recorder) =
+        (FakeStore::new(), Recorder::new(ClientId(0), RunClock::start(), sent.clone()));
+    let client = LockClient::new(&store, &plan, &recorder, &control);
+    let held = client.acquire(OWNER, None).await.map_err(|_| "denied").expect("a grant");
+    // So that it does not wait.
+    control.hear(ToClient::Stop);
+    let hold = HoldPlan::for_tests(Duration::from_secs(600), false);
+    recorder.attend(section(&client, &InStore(&client), OWNER, &held, hold)).await;
+    let lines = sent.lines();
+    let announced = lines.iter().position(|line| matches!(line, FromClient::Holding(_)));
+    let (before, after) = lines.split_at(announced.expect("a holder's plan"));
+    let step = |line: &FromClient| match line {
+        FromClient::Event(event) => Some((event.function, event.phase)),
+        _ => None,
+    };
+    assert_eq!(before.iter().rev().find_map(step), Some((Read, Yes)));
+    assert_eq!(after.iter().find_map(step), Some((Written, Invoke)));
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use locktest_history::{Detail, Function, Phase};
 
 use super::*;
 use crate::clock::RunClock;
-use crate::protocol::ToClient;
+use crate::control::Control;
+use crate::protocol::{Holding, ToClient};
 use crate::recipes::CallError;
 use crate::recorder::Recorder;
 use crate::testing::{FakeStore, LockAnswer, Sent, plan};
@@ -20,7 +21,7 @@ async fn looped(plan: &Plan, client: u32, store: &FakeStore, locks: usize) -> (S
     let (control, sent) = (Control::default(), Sent::default());
     let recorder = Recorder::new(ClientId(client), RunClock::start(), sent.clone());
     let client = LockClient::new(store, plan, &recorder, &control);
-    let work = run(&client, 1, async |_, _, hold: HoldPlan| hold.stay(&control).await);
+    let work = run(&client, 1, async |owner, _, hold: HoldPlan| hold.stay(&client, owner).await);
     let stop = async {
         while store.count("lock") < locks {
             tokio::task::yield_now().await;
@@ -105,10 +106,47 @@ async fn nobody_dies_in_other_workloads() {
 
 #[tokio::test]
 async fn nobody_dies_once_the_run_is_over() {
-    let control = Control::default();
+    let (plan, control, store) = (plan(), Control::default(), FakeStore::new());
     control.hear(ToClient::Stop);
-    let hold = HoldPlan { length: Duration::ZERO, renew: true, crash: true };
-    assert_eq!(hold.stay(&control).await, HoldEnd::Done);
+    let recorder = Recorder::new(ClientId(0), RunClock::start(), Sent::default());
+    let client = LockClient::new(&store, &plan, &recorder, &control);
+    let hold = HoldPlan::for_tests(Duration::ZERO, true);
+    assert_eq!(hold.stay(&client, OWNER).await, HoldEnd::Done);
+}
+
+const OWNER: Owner = Owner { attempt: 7, key: KeyId(2) };
+
+/// What a client has said of its plans when it begins to stay, and the time just before and after.
+async fn said_of(hold: HoldPlan) -> (u64, Option<Holding>, u64) {
+    let (plan, control, store) = (plan(), Control::default(), FakeStore::new());
+    let sent = Sent::default();
+    let recorder = Recorder::new(ClientId(0), RunClock::start(), sent.clone());
+    let client = LockClient::new(&store, &plan, &recorder, &control);
+    let before_ns = recorder.now_ns();
+    let stay = recorder.attend(hold.stay(&client, OWNER));
+    tokio::select! {
+        biased;
+        _ = stay => {}
+        () = tokio::task::yield_now() => {}
+    }
+    (before_ns, sent.holdings().pop(), recorder.now_ns())
+}
+
+#[tokio::test]
+async fn a_client_says_before_it_waits_how_long_it_plans_to_keep_the_lock_if_that_is_long() {
+    let tells = |rest: Duration, crash| async move {
+        let length = if crash { 2 * rest } else { rest };
+        let (before_ns, said, after_ns) = said_of(HoldPlan::for_tests(length, crash)).await;
+        let Holding { attempt, key, until_ns } = said?;
+        assert_eq!((attempt, key), (OWNER.attempt, OWNER.key));
+        let rest_ns = rest.as_nanos() as u64;
+        assert!((before_ns + rest_ns..=after_ns + rest_ns).contains(&until_ns), "{until_ns}");
+        Some(())
+    };
+    for crash in [false, true] {
+        assert!(tells(WORTH_TELLING, crash).await.is_some());
+        assert!(tells(WORTH_TELLING - Duration::from_millis(1), crash).await.is_none());
+    }
 }
 
 #[tokio::test]
