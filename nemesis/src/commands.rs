@@ -1,74 +1,139 @@
-//! Every command of one fault, node by node: what the nemesis sends and a dry run prints.
+//! Every command of one fault, host by host: what the nemesis sends and a dry run prints.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
-use locktest_cluster::{RemoteCommand, SshTarget};
-use locktest_history::{NodeId, Side};
+use locktest_cluster::{CONTROL, RemoteCommand, SshTarget};
+use locktest_history::{Fault, FaultKind, NodeId, Party};
+use thiserror::Error;
 
-use crate::journal::NodeUndo;
-use crate::sides::{Across, SidesError, locate};
+use crate::host::{ClientEndpoint, ClientProcess, Endpoint};
+use crate::journal::HostUndo;
+use crate::links::{self, Link, LinksError, Parties};
+use crate::process::{self, Deed, Subject};
 use crate::tag::FaultTag;
-use crate::{deadman, partition, probe};
+use crate::{deadman, partition, probe, script};
 
-/// A server node as the nemesis sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// How to reach it; its name is the node's.
-    pub ssh: SshTarget,
-    /// The address that clients and the other servers use.
-    pub address: Ipv4Addr,
-    /// A TCP port on which the server takes connections from the other servers.
-    pub probe_port: u16,
+/// Who there is, and where each host keeps what belongs to a fault.
+#[derive(Clone, Copy, Debug)]
+pub struct Hosts<'a> {
+    /// The servers, in the plan's order.
+    pub servers: &'a [Endpoint],
+    /// Where the plan's clients run, in its order. A client that replaces another one has its
+    /// place.
+    pub clients: &'a [ClientEndpoint],
+    /// The processes of the clients that live.
+    pub processes: &'a [ClientProcess],
+    /// An absolute path on the nodes, for the dead-man timers.
+    pub node_run_dir: &'a Path,
+    /// The same on the control node.
+    pub control_run_dir: &'a Path,
 }
 
-/// The commands of one fault on one node.
+/// A fault that cannot be made into commands.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommandsError {
+    /// It cuts links that cannot be cut.
+    #[error(transparent)]
+    Links(#[from] LinksError),
+    /// A client that is not there any more, or never was.
+    #[error("client {0} has no process")]
+    NoProcess(locktest_history::ClientId),
+    /// There is nobody to do it to.
+    #[error("the fault is done to nobody")]
+    Nobody,
+}
+
+/// The commands of one fault on one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeCommands {
-    /// The node.
-    pub node: NodeId,
-    /// How to reach it.
-    pub ssh: SshTarget,
-    /// The fault's firewall chain.
-    pub chain: String,
+pub struct HostCommands {
+    /// The host's name.
+    pub host: String,
+    /// How to reach it; `None` for the control node's own host.
+    pub ssh: Option<SshTarget>,
+    /// The name of the fault's firewall chain and of its folder.
+    pub tag: String,
     /// Starts the dead-man timer.
     pub arm: RemoteCommand,
-    /// Tries the connections of `across`.
-    pub probe: RemoteCommand,
+    /// Gets ready whatever changes nothing yet.
+    pub prepare: Option<RemoteCommand>,
+    /// Looks at what the fault is to change.
+    pub look: RemoteCommand,
     /// Applies the fault.
     pub apply: RemoteCommand,
-    /// Reads the counters of dropped packets.
-    pub counters: RemoteCommand,
     /// Undoes the fault.
     pub undo: RemoteCommand,
     /// Reads back what is left of it.
     pub check: RemoteCommand,
     /// Ends the dead-man timer.
     pub disarm: RemoteCommand,
-    /// Those on the other sides whose connections show whether the fault is in force.
-    pub(crate) across: Vec<Across>,
+    pub(crate) seen: Seen,
 }
 
-impl NodeCommands {
-    /// The commands in the order in which they are sent.
-    pub fn in_order(&self) -> [&RemoteCommand; 9] {
-        [
-            &self.arm,
-            &self.probe,
-            &self.apply,
-            &self.probe,
-            &self.counters,
-            &self.undo,
-            &self.check,
-            &self.disarm,
-            &self.probe,
-        ]
+/// What the answer of a look is about, in the order of its numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Connections that were tried, and the counters of this server's rules.
+    Links { node: NodeId, tries: Vec<Link> },
+    /// Processes, by their names.
+    Processes(Vec<String>),
+}
+
+/// A host that only looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observer {
+    /// Tries connections from where the clients are; on the control node.
+    pub look: RemoteCommand,
+    pub(crate) tries: Vec<Link>,
+}
+
+/// The commands of one fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultCommands {
+    /// For each host that it touches, servers in node order.
+    pub hosts: Vec<HostCommands>,
+    /// The control node, if clients are to look.
+    pub observer: Option<Observer>,
+}
+
+impl FaultCommands {
+    /// The commands with their hosts, in the order in which they are sent.
+    pub fn in_order(&self) -> Vec<(&str, &RemoteCommand)> {
+        let mut all = Vec::new();
+        let mut on_hosts = |command: for<'c> fn(&'c HostCommands) -> Option<&'c RemoteCommand>| {
+            for host in &self.hosts {
+                all.extend(command(host).map(|command| (host.host.as_str(), command)));
+            }
+            all.len()
+        };
+        on_hosts(|host| Some(&host.arm));
+        let before = on_hosts(|host| host.prepare.as_ref());
+        on_hosts(|host| Some(&host.look));
+        let during = on_hosts(|host| Some(&host.apply));
+        on_hosts(|host| Some(&host.look));
+        on_hosts(|host| Some(&host.undo));
+        on_hosts(|host| Some(&host.check));
+        let after = on_hosts(|host| Some(&host.disarm));
+        on_hosts(|host| host.is_seen_again().then_some(&host.look));
+        if let Some(observer) = &self.observer {
+            for looks in [after, during, before] {
+                all.insert(looks, (CONTROL, &observer.look));
+            }
+        }
+        all
+    }
+}
+
+impl HostCommands {
+    /// Whether somebody looks once the undo was read back: at processes, that was all there is.
+    fn is_seen_again(&self) -> bool {
+        matches!(self.seen, Seen::Links { .. })
     }
 
-    pub(crate) fn journalled(&self) -> NodeUndo {
-        NodeUndo {
+    pub(crate) fn journalled(&self) -> HostUndo {
+        HostUndo {
+            host: self.host.clone(),
             ssh: self.ssh.clone(),
-            chain: self.chain.clone(),
+            tag: self.tag.clone(),
             undo: self.undo.script.clone(),
             check: self.check.script.clone(),
             disarm: self.disarm.script.clone(),
@@ -76,85 +141,185 @@ impl NodeCommands {
     }
 }
 
-/// The commands of a partition into `sides` for every server on a side, in node order. Rules are on
-/// servers only: clients may share a machine with the control node.
-///
-/// `endpoints` and the addresses of the `clients` are in the plan's order, and `node_run_dir` is an
-/// absolute path on the nodes.
-pub fn partition_commands(
-    endpoints: &[Endpoint],
-    clients: &[Ipv4Addr],
-    node_run_dir: &Path,
+/// The commands of `fault`. The nodes undo it themselves after `deadline_s`.
+pub fn fault_commands(
+    hosts: Hosts<'_>,
     tag: &FaultTag,
-    sides: &[Side],
+    fault: &Fault,
     deadline_s: u64,
-) -> Result<Vec<NodeCommands>, SidesError> {
-    let placed = locate(endpoints, clients, sides)?;
-    let mut commands = Vec::new();
-    for server in placed {
-        let command =
-            |purpose: &str, script: String| RemoteCommand::new(format!("{purpose} {tag}"), script);
-        let probed: Vec<SocketAddrV4> = server.across.iter().map(|across| across.address).collect();
-        commands.push(NodeCommands {
-            node: server.node,
-            ssh: server.endpoint.ssh.clone(),
-            chain: tag.chain(),
-            arm: command("arm the dead-man timer of", deadman::arm(node_run_dir, tag, deadline_s)),
-            probe: command("try connections across", probe::probe(&probed)),
-            apply: command("apply", partition::apply(node_run_dir, tag, &server.cut_off)),
-            counters: command("read the packet counters of", partition::counters(tag)),
-            undo: command("undo", partition::undo(node_run_dir, tag)),
-            check: command("check the undo of", partition::check(tag)),
-            disarm: command("disarm the dead-man timer of", deadman::disarm(node_run_dir, tag)),
-            across: server.across,
-        });
+) -> Result<FaultCommands, CommandsError> {
+    let commands = Commands { hosts, tag, deadline_s };
+    match fault.kind {
+        FaultKind::Partition | FaultKind::ClientPartition => commands.of_links(fault),
+        FaultKind::Kill | FaultKind::RestartAll => commands.of_servers(fault, Deed::Kill),
+        FaultKind::Pause => commands.of_servers(fault, Deed::Pause),
+        FaultKind::ClientKill => commands.of_clients(fault, Deed::Kill),
+        FaultKind::ClientPause => commands.of_clients(fault, Deed::Pause),
     }
-    Ok(commands)
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use locktest_history::ClientId;
+/// What one host has to do, as scripts.
+struct Scripts {
+    prepare: Option<String>,
+    look: String,
+    apply: String,
+    undo: String,
+    check: String,
+}
 
-    use super::*;
+#[derive(Clone, Copy)]
+struct Commands<'a> {
+    hosts: Hosts<'a>,
+    tag: &'a FaultTag,
+    deadline_s: u64,
+}
 
-    pub(crate) fn endpoints(count: u8) -> Vec<Endpoint> {
-        (1..=count)
-            .map(|n| Endpoint {
-                ssh: SshTarget {
-                    name: format!("n{n}"),
-                    host: format!("10.1.0.{n}"),
-                    port: 22,
-                    user: "root".into(),
-                    identity_file: None,
-                    known_hosts_file: None,
-                },
-                address: Ipv4Addr::new(10, 1, 0, n),
-                probe_port: 2380,
+impl Commands<'_> {
+    fn of_links(self, fault: &Fault) -> Result<FaultCommands, CommandsError> {
+        let Hosts { servers, clients, node_run_dir, .. } = self.hosts;
+        let (servers, clients) = links::locate(Parties { servers, clients }, fault)?;
+        let mut hosts = Vec::new();
+        for server in servers {
+            let tries = server.tries.iter().map(|(_, to)| probe::Try { enter: &[], to: *to });
+            let scripts = Scripts {
+                prepare: Some(partition::prepare(
+                    node_run_dir,
+                    self.tag,
+                    &server.rules,
+                    fault.packets,
+                )),
+                look: script::look(&(probe::probe(tries) + &partition::counters(self.tag))),
+                apply: partition::apply(node_run_dir, self.tag, &server.rules),
+                undo: partition::undo(node_run_dir, self.tag),
+                check: partition::check(self.tag),
+            };
+            let tries = server.tries.iter().map(|(link, _)| *link).collect();
+            let seen = Seen::Links { node: server.node, tries };
+            hosts.push(self.on_host(Some(&server.endpoint.ssh), node_run_dir, scripts, seen));
+        }
+        let tries: Vec<(Link, probe::Try<'_>)> = clients
+            .iter()
+            .flat_map(|client| {
+                let enter = &client.endpoint.enter;
+                client.tries.iter().map(|(link, to)| (*link, probe::Try { enter, to: *to }))
             })
-            .collect()
+            .collect();
+        let links: Vec<Link> = tries.iter().map(|(link, _)| *link).collect();
+        let script = probe::probe(tries.into_iter().map(|(_, attempt)| attempt));
+        let look =
+            RemoteCommand::new(format!("try connections of the clients of {}", self.tag), script);
+        let observer = (!links.is_empty()).then_some(Observer { look, tries: links });
+        Ok(FaultCommands { hosts, observer })
     }
 
-    #[test]
-    fn a_script_drops_everybody_on_the_other_sides_both_ways() {
-        let tag = FaultTag::new("r1", 1).expect("a legal tag");
-        let clients = [Ipv4Addr::new(10, 1, 0, 101), Ipv4Addr::new(10, 1, 0, 102)];
-        let sides = [
-            Side { servers: vec![NodeId(0)], clients: vec![ClientId(0)] },
-            Side { servers: vec![NodeId(1)], clients: vec![ClientId(1)] },
-        ];
-        let run_dir = Path::new("/run/lt");
-        let commands = partition_commands(&endpoints(2), &clients, run_dir, &tag, &sides, 30);
-        let commands = commands.expect("two sides");
-        for (commands, dropped, kept) in
-            [(&commands[0], ["2", "102"], ["1", "101"]), (&commands[1], ["1", "101"], ["2", "102"])]
-        {
-            let script = &commands.apply.script;
-            for direction in ["-s", "-d"] {
-                let names = |last: &&str| script.contains(&format!("{direction} 10.1.0.{last} "));
-                assert!(dropped.iter().all(names), "{script}");
-                assert!(!kept.iter().any(names), "{script}");
-            }
+    fn of_servers(self, fault: &Fault, deed: Deed) -> Result<FaultCommands, CommandsError> {
+        let Hosts { servers, clients, node_run_dir, .. } = self.hosts;
+        let mut nodes = fault.servers.clone();
+        nodes.sort_unstable();
+        let hosts = nodes.into_iter().map(|node| {
+            let endpoint = Parties { servers, clients }.server(node)?;
+            let subjects: Vec<Subject> =
+                endpoint.services.iter().map(Subject::of_service).collect();
+            Ok(self.on_processes(Some(&endpoint.ssh), node_run_dir, deed, &subjects))
+        });
+        let hosts = hosts.collect::<Result<Vec<_>, LinksError>>()?;
+        if hosts.is_empty() {
+            return Err(CommandsError::Nobody);
         }
+        Ok(FaultCommands { hosts, observer: None })
+    }
+
+    fn of_clients(self, fault: &Fault, deed: Deed) -> Result<FaultCommands, CommandsError> {
+        let processes = fault.clients.iter().map(|client| {
+            let process = self.hosts.processes.iter().find(|process| process.client == *client);
+            process.map(Subject::of_client).ok_or(CommandsError::NoProcess(*client))
+        });
+        let subjects = processes.collect::<Result<Vec<_>, _>>()?;
+        if subjects.is_empty() {
+            return Err(CommandsError::Nobody);
+        }
+        let host = self.on_processes(None, self.hosts.control_run_dir, deed, &subjects);
+        Ok(FaultCommands { hosts: vec![host], observer: None })
+    }
+
+    fn on_processes(
+        self,
+        ssh: Option<&SshTarget>,
+        run_dir: &Path,
+        deed: Deed,
+        subjects: &[Subject],
+    ) -> HostCommands {
+        let scripts = Scripts {
+            prepare: None,
+            look: process::look(subjects),
+            apply: process::apply(run_dir, self.tag, deed, subjects),
+            undo: process::undo(run_dir, self.tag, deed, subjects),
+            check: process::check(self.tag, deed, subjects),
+        };
+        let names = subjects.iter().map(|subject| subject.name.clone()).collect();
+        self.on_host(ssh, run_dir, scripts, Seen::Processes(names))
+    }
+
+    fn on_host(
+        self,
+        ssh: Option<&SshTarget>,
+        run_dir: &Path,
+        scripts: Scripts,
+        seen: Seen,
+    ) -> HostCommands {
+        let tag = self.tag;
+        let command =
+            |purpose: &str, script: String| RemoteCommand::new(format!("{purpose} {tag}"), script);
+        HostCommands {
+            host: ssh.map_or_else(|| CONTROL.to_owned(), |ssh| ssh.name.clone()),
+            ssh: ssh.cloned(),
+            tag: tag.chain(),
+            arm: command(
+                "arm the dead-man timer of",
+                deadman::arm(run_dir, tag, &scripts.undo, self.deadline_s),
+            ),
+            prepare: scripts.prepare.map(|script| command("prepare", script)),
+            look: command("look at", scripts.look),
+            apply: command("apply", scripts.apply),
+            undo: command("undo", scripts.undo),
+            check: command("check the undo of", scripts.check),
+            disarm: command("disarm the dead-man timer of", deadman::disarm(run_dir, tag)),
+            seen,
+        }
+    }
+}
+
+/// What a host must have for faults of these kinds: `(host, command)`, each of which fails with the
+/// names of what is missing.
+pub fn preflight_commands(hosts: Hosts<'_>, kinds: &[FaultKind]) -> Vec<(String, RemoteCommand)> {
+    const SHELL: [&str; 9] =
+        ["bash", "cut", "date", "flock", "sed", "setsid", "sleep", "timeout", "tr"];
+    const FIREWALL: [&str; 3] = ["grep", "iptables", "iptables-restore"];
+    let cuts = kinds.iter().any(|kind| kind.cuts_links());
+    let on_servers =
+        kinds.iter().any(|kind| !matches!(kind, FaultKind::ClientKill | FaultKind::ClientPause));
+    let mut commands = Vec::new();
+    let purpose = "find what faults need";
+    let basic = process::needs(&SHELL);
+    if on_servers {
+        let script = match cuts {
+            true => basic.clone() + &process::needs(&FIREWALL) + partition::NEEDS,
+            false => basic.clone(),
+        };
+        commands.extend(
+            hosts.servers.iter().map(|server| {
+                (server.ssh.name.clone(), RemoteCommand::new(purpose, script.clone()))
+            }),
+        );
+    }
+    if kinds.iter().any(|kind| kind.is_of_clients()) {
+        commands.push((CONTROL.to_owned(), RemoteCommand::new(purpose, basic)));
+    }
+    commands
+}
+
+impl Link {
+    pub(crate) fn words(self, name: impl Fn(Party) -> String) -> String {
+        format!("{} to {}", name(self.from), name(Party::Server(self.to)))
     }
 }

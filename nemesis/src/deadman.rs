@@ -1,11 +1,11 @@
-//! The dead-man timer: a process on the node that undoes a fault if nobody else does.
+//! The dead-man timer: a process on the host that undoes a fault if nobody else does.
 //!
 //! Its folder holds `undo` (the script), `timer` (the process), `pid` (also its process group, for
-//! setsid makes it a leader) and `armed` (the permit to apply the fault).
+//! setsid makes it a leader), `armed` (the permit to apply the fault) and `applied` (once it was).
 
 use std::path::Path;
 
-use crate::partition::{fault_dir, undo};
+use crate::script::fault_dir;
 use crate::tag::FaultTag;
 
 /// Tells whether the recorded process is the timer of this very folder, and not a later process
@@ -19,9 +19,9 @@ const ALIVE: &str = r#"alive() {
 } 2>/dev/null
 "#;
 
-/// Starts a timer that undoes the fault after `deadline_s` and then removes itself. It runs in a
-/// session of its own, so the end of this connection does not end it.
-pub fn arm(run_dir: &Path, tag: &FaultTag, deadline_s: u64) -> String {
+/// Starts a timer that undoes the fault by the script `undo` after `deadline_s` and then removes
+/// itself. It runs in a session of its own, so the end of this connection does not end it.
+pub(crate) fn arm(run_dir: &Path, tag: &FaultTag, undo: &str, deadline_s: u64) -> String {
     format!(
         r#"set -eu
 umask 077
@@ -58,12 +58,11 @@ until alive; do
 done
 "#,
         dir = fault_dir(run_dir, tag),
-        undo = undo(run_dir, tag),
     )
 }
 
 /// Ends the timer with everything that it started, and removes its folder.
-pub fn disarm(run_dir: &Path, tag: &FaultTag) -> String {
+pub(crate) fn disarm(run_dir: &Path, tag: &FaultTag) -> String {
     format!(
         r#"set -eu
 dir={dir}

@@ -1,14 +1,16 @@
 //! Heal: undo every fault that a run left behind, from its journal alone.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use locktest_cluster::{Remote, SshTarget};
 use serde::Serialize;
 
+use crate::clocks::Clocks;
 use crate::journal::{Intent, Journal, JournalError, read_journal};
 use crate::open_index::{OpenIndex, OpenRun};
-use crate::undo::{NodeUndone, undo_everywhere};
+use crate::undo::{HostUndone, undo_everywhere};
 
 /// What became of one fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,14 +21,14 @@ pub struct HealedFault {
     pub fault: u32,
     /// The lab that took the fault with it when it was taken down.
     pub lab_gone: Option<String>,
-    /// The undo on each node; empty if the lab is gone.
-    pub nodes: Vec<NodeUndone>,
+    /// The undo on each host; the nodes of a lab that is gone are not among them.
+    pub hosts: Vec<HostUndone>,
 }
 
 impl HealedFault {
     /// Whether nothing of the fault is left.
     pub fn undone(&self) -> bool {
-        self.nodes.iter().all(|node| node.gone)
+        self.hosts.iter().all(|host| host.gone)
     }
 }
 
@@ -66,7 +68,8 @@ impl HealReport {
 /// called any number of times, and works from the journals alone.
 ///
 /// A run whose process still lives is passed over unless it is named. `connect` reaches the nodes
-/// of the run whose journal it is given; `lab_exists` tells whether a lab still stands: a fault is gone with its lab.
+/// of the run whose journal it is given, besides the control node; `lab_exists` tells whether a lab
+/// still stands: a fault is gone with its lab.
 pub async fn heal<R: Remote>(
     state_dir: &Path,
     run: Option<&str>,
@@ -152,13 +155,14 @@ async fn heal_fault<R: Remote>(
     lab_exists: impl Fn(&str) -> bool,
 ) -> HealedFault {
     let lab_gone = intent.lab_id.clone().filter(|lab| !lab_exists(lab));
-    let nodes = if lab_gone.is_some() {
-        Vec::new()
-    } else {
-        let targets: Vec<SshTarget> = intent.nodes.iter().map(|node| node.ssh.clone()).collect();
-        undo_everywhere(&connect(journal, &targets), intent).await
-    };
-    HealedFault { run_id: intent.run_id.clone(), fault: intent.fault, lab_gone, nodes }
+    // The control node outlives its labs, and so does a timer on it.
+    let mut left = intent.clone();
+    left.hosts.retain(|host| lab_gone.is_none() || host.ssh.is_none());
+    let targets: Vec<SshTarget> = left.hosts.iter().filter_map(|host| host.ssh.clone()).collect();
+    // Nobody asks when it was undone.
+    let clocks = Clocks::new(Arc::new(|| 0));
+    let hosts = undo_everywhere(&connect(journal, &targets), &left, &clocks).await;
+    HealedFault { run_id: intent.run_id.clone(), fault: intent.fault, lab_gone, hosts }
 }
 
 /// Records what is undone, and takes the run off the index if nothing is left to know.

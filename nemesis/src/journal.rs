@@ -36,20 +36,22 @@ pub struct Intent {
     pub run_id: String,
     /// The lab, if the nodes are a lab's: the fault cannot outlive it.
     pub lab_id: Option<String>,
-    /// The nodes undo the fault themselves this long after their timers were armed.
+    /// The hosts undo the fault themselves this long after their timers were armed.
     pub deadline_s: u64,
-    /// Every node that the fault touches.
-    pub nodes: Vec<NodeUndo>,
+    /// Every host that the fault touches.
+    pub hosts: Vec<HostUndo>,
 }
 
-/// How to undo a fault on one node. All scripts may run any number of times.
+/// How to undo a fault on one host. All scripts may run any number of times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NodeUndo {
-    /// How to reach it.
-    pub ssh: SshTarget,
-    /// The firewall chain that must be gone in the end.
-    pub chain: String,
+pub struct HostUndo {
+    /// The host's name.
+    pub host: String,
+    /// How to reach it; `None` for the control node's own host.
+    pub ssh: Option<SshTarget>,
+    /// The name of the fault on the host, by which the answer of `check` is known.
+    pub tag: String,
     /// Undoes the fault.
     pub undo: String,
     /// Reads back what is left of it.
@@ -77,7 +79,7 @@ pub struct JournalContent {
 /// Reads a journal.
 ///
 /// A last line without an end is torn: its writer was killed, or the disk was full, before the line
-/// was on disk, and so before anything was sent to a node. It is left out without a word.
+/// was on disk, and so before anything was sent to a host. It is left out without a word.
 pub fn read_journal(path: &Path) -> io::Result<JournalContent> {
     let bytes = fs::read(path)?;
     let mut content = JournalContent::default();
@@ -169,6 +171,7 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::host::tests::endpoints;
 
     pub(crate) fn intent(fault: u32) -> Intent {
         Intent {
@@ -176,16 +179,10 @@ pub(crate) mod tests {
             run_id: "r1".into(),
             lab_id: Some("l1".into()),
             deadline_s: 30,
-            nodes: vec![NodeUndo {
-                ssh: SshTarget {
-                    name: "n1".into(),
-                    host: "10.1.0.1".into(),
-                    port: 22,
-                    user: "root".into(),
-                    identity_file: None,
-                    known_hosts_file: None,
-                },
-                chain: format!("LT-r1-{fault}"),
+            hosts: vec![HostUndo {
+                host: "n1".into(),
+                ssh: Some(endpoints(1).remove(0).ssh),
+                tag: format!("LT-r1-{fault}"),
                 undo: "undo\nit".into(),
                 check: "check".into(),
                 disarm: "disarm".into(),

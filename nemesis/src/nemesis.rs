@@ -1,28 +1,30 @@
 //! One fault after the other: begun, looked at while it is in force, ended, and accounted for.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+mod watching;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use locktest_cluster::{NowNs, Remote, RemoteCommand};
-use locktest_history::{FaultBegun, FaultEnded, FaultKind, FaultSkipped, PartitionShape, Side};
+use locktest_cluster::{NowNs, Remote, RemoteCommand, RemoteOutput};
+use locktest_history::{Fault, FaultBegun, FaultEnded, FaultKind, FaultSkipped, Party, TookEffect};
 use thiserror::Error;
 
-use crate::commands::{Endpoint, NodeCommands, partition_commands};
-use crate::evidence::{Dropped, Evidence, Link, Look};
+use crate::clocks::Clocks;
+use crate::commands::{FaultCommands, HostCommands, Hosts, fault_commands, preflight_commands};
+use crate::evidence::{Evidence, LinkEvidence};
 use crate::heal::{HealedFault, HealedRun};
+use crate::host::{ClientEndpoint, ClientProcess, Endpoint};
 use crate::journal::{Intent, Journal, JournalError};
+use crate::links::Parties;
 use crate::open_index::{OpenIndex, OpenRun};
-use crate::partition::read_counters;
-use crate::probe::{Probed, read_probes};
-use crate::sides::Party;
+use crate::process::Deed;
 use crate::tag::FaultTag;
-use crate::undo::{NodeUndone, undo_everywhere};
+use crate::undo::{HostUndone, undo_everywhere};
 
-/// After the undo, what had been answered before the fault is tried this often.
+/// After the undo, what had worked before the fault is tried this often.
 const RECONNECT_TRIES: u32 = 5;
 
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
@@ -35,35 +37,50 @@ pub struct NemesisSetting {
     /// The lab's id, if the nodes are a lab's.
     pub lab_id: Option<String>,
     /// The servers, in the plan's order.
-    pub endpoints: Vec<Endpoint>,
-    /// The addresses of the plan's clients, in its order. A client that replaces another one has
-    /// its address.
-    pub clients: Vec<Ipv4Addr>,
+    pub servers: Vec<Endpoint>,
+    /// Where the plan's clients run, in its order. A client that replaces another one has its
+    /// place.
+    pub clients: Vec<ClientEndpoint>,
     /// An absolute path on the nodes, for the dead-man timers.
     pub node_run_dir: PathBuf,
+    /// The same on the control node.
+    pub control_run_dir: PathBuf,
     /// The run's undo journal.
     pub journal: PathBuf,
     /// Where this machine's index of open journals is.
     pub state_dir: PathBuf,
 }
 
-/// A fault that was given up, and is not in force unless a node says otherwise.
+impl NemesisSetting {
+    /// Who there is, with these client processes.
+    pub fn hosts<'a>(&'a self, processes: &'a [ClientProcess]) -> Hosts<'a> {
+        Hosts {
+            servers: &self.servers,
+            clients: &self.clients,
+            processes,
+            node_run_dir: &self.node_run_dir,
+            control_run_dir: &self.control_run_dir,
+        }
+    }
+}
+
+/// A fault that was given up, and is not in force unless a host says otherwise.
 #[derive(Debug, Error)]
 #[error("{}", .skipped.reason)]
 pub struct FaultNotApplied {
     /// The record for the history, unless `in_force` has others.
     pub skipped: FaultSkipped,
     /// The records for the history instead of `skipped`, if an apply was sent: whatever it answered,
-    /// it may have cut nodes off until the undo.
+    /// it may have done something until the undo.
     pub in_force: Option<(FaultBegun, FaultEnded)>,
-    /// The undo on each node; empty if no command was sent.
-    pub nodes: Vec<NodeUndone>,
+    /// The undo on each host; empty if no command was sent.
+    pub hosts: Vec<HostUndone>,
 }
 
 impl FaultNotApplied {
-    /// Whether nothing of the fault is left on any node.
+    /// Whether nothing of the fault is left on any host.
     pub fn undone(&self) -> bool {
-        self.nodes.iter().all(|node| node.gone)
+        self.hosts.iter().all(|host| host.gone)
     }
 }
 
@@ -73,16 +90,16 @@ impl FaultNotApplied {
 pub struct ActiveFault {
     /// The record for the history.
     pub begun: FaultBegun,
-    commands: Vec<NodeCommands>,
+    commands: FaultCommands,
     intent: Intent,
     evidence: Evidence,
 }
 
-/// Applies faults to the nodes of one run, and undoes them.
+/// Applies faults to the hosts of one run, and undoes them.
 pub struct Nemesis<R> {
     setting: NemesisSetting,
     remote: Arc<R>,
-    now_ns: NowNs,
+    clocks: Clocks,
     index: OpenIndex,
     open: Mutex<OpenFaults>,
 }
@@ -102,62 +119,84 @@ impl<R: Remote> Nemesis<R> {
         let journal = Journal::open(&setting.journal)?;
         let index = OpenIndex::new(&setting.state_dir);
         let open = Mutex::new(OpenFaults { journal, intents: BTreeMap::new() });
-        Ok(Nemesis { setting, remote, now_ns, index, open })
+        Ok(Nemesis { setting, remote, clocks: Clocks::new(now_ns), index, open })
     }
 
-    /// Separates `sides`, the smaller first, as fault `id`. The nodes undo it themselves after
-    /// `deadline`, which has to exceed the fault's length.
+    /// Looks whether every host has what faults of these kinds need. The error names host by host
+    /// what is missing.
+    pub async fn preflight(&self, kinds: &[FaultKind]) -> Result<(), String> {
+        let commands = preflight_commands(self.setting.hosts(&[]), kinds);
+        let checks = commands.iter().map(|(host, command)| self.remote.run_ok(host, command));
+        let problems: Vec<String> = (join_all(checks).await.into_iter())
+            .filter_map(|result| result.err().map(|error| error.to_string()))
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+
+    /// Applies `fault` as fault `id`. The hosts undo it themselves after `deadline`, which has to
+    /// exceed the fault's length. `processes` are the clients that live.
     ///
-    /// The order is the point: first the journal, then a timer on every node, then a look at what
-    /// works, and only then the fault. If one node fails, all are undone.
+    /// The order is the point: first the journal, then a timer on every host, then a look at what
+    /// works, and only then the fault. If one host fails, all are undone.
     pub async fn begin(
         &self,
         id: u32,
-        shape: PartitionShape,
-        sides: Vec<Side>,
+        fault: Fault,
+        processes: &[ClientProcess],
         deadline: Duration,
     ) -> Result<ActiveFault, Box<FaultNotApplied>> {
-        let kind = FaultKind::Partition;
-        let begin_ns = (self.now_ns)();
-        let skip = |reason: String| FaultSkipped { time_ns: (self.now_ns)(), kind, shape, reason };
+        let skip = |reason: String| FaultSkipped {
+            time_ns: self.clocks.now_ns(),
+            kind: fault.kind,
+            aim: fault.aim.clone(),
+            reason,
+        };
         let nothing_sent = |reason: String| {
             let skipped = skip(reason);
-            Box::new(FaultNotApplied { skipped, in_force: None, nodes: Vec::new() })
+            Box::new(FaultNotApplied { skipped, in_force: None, hosts: Vec::new() })
         };
         let deadline_s = deadline.as_millis().div_ceil(1000) as u64;
-        let commands = self.commands(id, &sides, deadline_s).map_err(nothing_sent)?;
+        let commands = FaultTag::new(&self.setting.run_id, id)
+            .map_err(|error| error.to_string())
+            .and_then(|tag| {
+                fault_commands(self.setting.hosts(processes), &tag, &fault, deadline_s)
+                    .map_err(|error| error.to_string())
+            })
+            .map_err(nothing_sent)?;
         let intent = Intent {
             fault: id,
             run_id: self.setting.run_id.clone(),
             lab_id: self.setting.lab_id.clone(),
             deadline_s,
-            nodes: commands.iter().map(NodeCommands::journalled).collect(),
+            hosts: commands.hosts.iter().map(HostCommands::journalled).collect(),
         };
         self.intend(&intent).map_err(|error| nothing_sent(error.to_string()))?;
 
-        let mut baseline = None;
-        let mut applied = self.on_all(&commands, |node| &node.arm).await;
-        if applied.is_ok() {
-            let evidence = Evidence::new(&self.probe(&commands).await);
-            baseline = Some(evidence);
-            applied = self.on_all(&commands, |node| &node.apply).await;
-        }
-        let begun = |in_force_ns| FaultBegun { id, kind, shape, sides, begin_ns, in_force_ns };
-        match (applied, baseline) {
-            (Ok(()), Some(evidence)) => {
-                let begun = begun((self.now_ns)());
+        let (begin_ns, tried) = match self.make_ready(&fault, &commands).await {
+            Ok(evidence) => {
+                let begin_ns = self.clocks.now_ns();
+                let applied = self.apply(&commands).await;
+                (Some(begin_ns), applied.map(|hosts| (hosts, evidence)))
+            }
+            Err(reason) => (None, Err(reason)),
+        };
+        match tried {
+            Ok((hosts, evidence)) => {
+                let in_force_ns = self.clocks.now_ns();
+                let begin_ns = begin_ns.unwrap_or(in_force_ns);
+                let begun = FaultBegun { id, fault, begin_ns, in_force_ns, hosts };
                 Ok(ActiveFault { begun, commands, intent, evidence })
             }
-            (applied, baseline) => {
-                let reason = applied.err().unwrap_or_default();
-                let heal_begin_ns = (self.now_ns)();
+            Err(reason) => {
+                let heal_begin_ns = self.clocks.now_ns();
                 let undone = self.undo(&intent).await;
-                let end_ns = (self.now_ns)();
-                let in_force = baseline.map(|_| {
+                let end_ns = self.clocks.now_ns();
+                let in_force = begin_ns.map(|begin_ns| {
                     let ended = FaultEnded {
                         id,
                         heal_begin_ns,
                         end_ns,
+                        hosts: undone.took_effect(),
                         bit: false,
                         proof: vec![format!(
                             "the fault was given up half-way, before anybody looked at its effect: \
@@ -166,56 +205,79 @@ impl<R: Remote> Nemesis<R> {
                         undone: undone.fault.undone(),
                         undo_proof: undone.proof(),
                     };
-                    // Nobody knows when it was in force on all nodes, if it ever was: all the time
+                    // Nobody knows when it was in force on all hosts, if it ever was: all the time
                     // until the undo counts as its begin, in which nothing is settled.
-                    (begun(heal_begin_ns), ended)
+                    let (fault, in_force_ns) = (fault.clone(), heal_begin_ns);
+                    let begun = FaultBegun { id, fault, begin_ns, in_force_ns, hosts: Vec::new() };
+                    (begun, ended)
                 });
                 let reason = match undone.problem {
                     None => reason,
                     Some(problem) => format!("{reason}; {problem}"),
                 };
-                let nodes = undone.fault.nodes;
-                Err(Box::new(FaultNotApplied { skipped: skip(reason), in_force, nodes }))
+                let hosts = undone.fault.hosts;
+                Err(Box::new(FaultNotApplied { skipped: skip(reason), in_force, hosts }))
             }
         }
     }
 
-    /// Looks at every node while the fault is in force: which connections across work, and how many
-    /// packets were dropped. What the last call before [`end`](Nemesis::end) sees counts most.
-    pub async fn observe(&self, fault: &mut ActiveFault) {
-        let probes = self.probe(&fault.commands).await;
-        let counters = fault.commands.iter().map(|node| async move {
-            let dropped = match self.remote.run_ok(&node.ssh.name, &node.counters).await {
-                Err(error) => Dropped::Unknown(error.to_string()),
-                Ok(output) => match read_counters(&node.chain, &output.stdout) {
-                    Some(Some(packets)) => {
-                        let across = |address| {
-                            node.across.iter().any(|across| across.address.ip() == address)
-                        };
-                        let packets = packets.iter().filter(|(address, _)| across(*address));
-                        Dropped::Packets(packets.map(|(_, packets)| packets).sum())
-                    }
-                    Some(None) => Dropped::NoChain,
-                    None => Dropped::Unknown("the answer is no list of rules".into()),
-                },
-            };
-            (node.node, dropped)
-        });
-        let dropped = join_all(counters).await.into_iter().collect();
-        fault.evidence.record(Look { probes, dropped });
+    /// Everything before the fault itself: the timers, and what is there without it.
+    async fn make_ready(
+        &self,
+        fault: &Fault,
+        commands: &FaultCommands,
+    ) -> Result<Evidence, String> {
+        self.on_all(commands, |host| Some(&host.arm)).await?;
+        let (prepared, before) =
+            tokio::join!(self.on_all(commands, |host| host.prepare.as_ref()), self.look(commands));
+        prepared?;
+        Ok(match fault.kind {
+            FaultKind::Partition | FaultKind::ClientPartition => {
+                Evidence::of_links(fault.packets, &before)
+            }
+            FaultKind::Kill | FaultKind::RestartAll | FaultKind::ClientKill => {
+                Evidence::of_processes(Deed::Kill, before)
+            }
+            FaultKind::Pause | FaultKind::ClientPause => {
+                Evidence::of_processes(Deed::Pause, before)
+            }
+        })
     }
 
-    /// Undoes the fault on all nodes at once and reads back that it is gone.
+    /// Applies the fault on every host at once, and tells when each had.
+    async fn apply(&self, commands: &FaultCommands) -> Result<Vec<TookEffect>, String> {
+        let runs = commands.hosts.iter().map(|host| async {
+            let (applied, took) = self.clocks.timed(&*self.remote, &host.host, &host.apply).await;
+            applied.map(|_| took)
+        });
+        all_or_errors(join_all(runs).await)
+    }
+
+    /// Looks at every host while the fault is in force. What the last call before
+    /// [`end`](Nemesis::end) sees counts most.
+    pub async fn observe(&self, fault: &mut ActiveFault) {
+        let look = self.look(&fault.commands).await;
+        fault.evidence.record(look);
+    }
+
+    /// Undoes the fault on all hosts at once and reads back that it is gone.
     pub async fn end(&self, fault: ActiveFault) -> FaultEnded {
-        let heal_begin_ns = (self.now_ns)();
+        let heal_begin_ns = self.clocks.now_ns();
         let undone = self.undo(&fault.intent).await;
-        let end_ns = (self.now_ns)();
+        let end_ns = self.clocks.now_ns();
         let (bit, proof) = fault.evidence.judge(|party| self.name(party));
         let gone = undone.fault.undone();
         let mut undo_proof = undone.proof();
-        let reconnected = if gone { self.reconnect(&fault, &mut undo_proof).await } else { false };
-        let undone = gone && reconnected;
-        FaultEnded { id: fault.begun.id, heal_begin_ns, end_ns, bit, proof, undone, undo_proof }
+        let undone_for_all = match &fault.evidence {
+            Evidence::Links(links) if gone => {
+                self.reconnect(&fault.commands, links, &mut undo_proof).await
+            }
+            _ => gone,
+        };
+        let id = fault.begun.id;
+        let hosts = undone.took_effect();
+        let undone = undone_for_all;
+        FaultEnded { id, heal_begin_ns, end_ns, hosts, bit, proof, undone, undo_proof }
     }
 
     /// Undoes whatever this run still has in force; for the end of a run that was cut short.
@@ -233,52 +295,42 @@ impl<R: Remote> Nemesis<R> {
         }
     }
 
-    /// Whether a connection across is answered again that was before the fault; vacuously so if none
-    /// was.
-    async fn reconnect(&self, fault: &ActiveFault, proof: &mut Vec<String>) -> bool {
-        if !fault.evidence.has_baseline() {
-            proof.push(
-                "no connection across was answered before the fault, so no answer is missed".into(),
-            );
+    /// Whether a connection works again that did before the fault; vacuously so if none did.
+    async fn reconnect(
+        &self,
+        commands: &FaultCommands,
+        links: &LinkEvidence,
+        proof: &mut Vec<String>,
+    ) -> bool {
+        if !links.has_baseline() {
+            proof.push("no connection across worked before the fault, so none is missed".into());
             return true;
         }
         for attempt in 0..RECONNECT_TRIES {
             if attempt > 0 {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
             }
-            let now = self.probe(&fault.commands).await;
-            if let Some(link) = fault.evidence.crosses_again(&now) {
-                let (from, to) = (self.name(Party::Server(link.from)), self.name(link.to));
-                proof.push(format!("packets from {from} to {to} and back get across again"));
+            let now = self.look(commands).await;
+            if let Some(link) = links.works_again(&now.probes) {
+                let link = link.words(|party| self.name(party));
+                proof.push(format!("a connection from {link} works again"));
                 return true;
             }
         }
-        proof.push("no connection across is answered again, though the rules are gone".into());
+        proof.push("no connection across works again, though the rules are gone".into());
         false
     }
 
     async fn undo(&self, intent: &Intent) -> Undone {
-        let nodes = undo_everywhere(&*self.remote, intent).await;
+        let hosts = undo_everywhere(&*self.remote, intent, &self.clocks).await;
         let fault = HealedFault {
             run_id: intent.run_id.clone(),
             fault: intent.fault,
             lab_gone: None,
-            nodes,
+            hosts,
         };
         let closed = if fault.undone() { self.close(intent.fault) } else { Ok(()) };
         Undone { fault, problem: closed.err().map(|error| error.to_string()) }
-    }
-
-    fn commands(
-        &self,
-        id: u32,
-        sides: &[Side],
-        deadline_s: u64,
-    ) -> Result<Vec<NodeCommands>, String> {
-        let NemesisSetting { run_id, endpoints, clients, node_run_dir, .. } = &self.setting;
-        let tag = FaultTag::new(run_id, id).map_err(|error| error.to_string())?;
-        partition_commands(endpoints, clients, node_run_dir, &tag, sides, deadline_s)
-            .map_err(|error| error.to_string())
     }
 
     /// Puts the intent on disk, where `heal` finds it, before anything is sent.
@@ -313,43 +365,36 @@ impl<R: Remote> Nemesis<R> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs one of the commands on every node at once; the error names every node that failed.
+    /// Runs one of the commands on every host at once; the error names every host that failed.
     async fn on_all(
         &self,
-        nodes: &[NodeCommands],
-        command: impl Fn(&NodeCommands) -> &RemoteCommand,
-    ) -> Result<(), String> {
-        let runs = nodes.iter().map(|node| self.remote.run_ok(&node.ssh.name, command(node)));
-        let errors: Vec<String> = join_all(runs)
-            .await
-            .into_iter()
-            .filter_map(|result| result.err().map(|error| error.to_string()))
-            .collect();
-        if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
-    }
-
-    /// Tries every connection across and sorts the answers. A node that does not answer adds none.
-    async fn probe(&self, nodes: &[NodeCommands]) -> Vec<(Link, Probed)> {
-        let answers =
-            join_all(nodes.iter().map(|node| self.remote.run_ok(&node.ssh.name, &node.probe)))
-                .await;
-        let mut probes = Vec::new();
-        for (node, answer) in nodes.iter().zip(answers) {
-            let Ok(answer) = answer else { continue };
-            let probed: HashMap<_, _> = read_probes(&answer.stdout).into_iter().collect();
-            for across in &node.across {
-                if let Some(probed) = probed.get(&across.address) {
-                    probes.push((Link { from: node.node, to: across.party }, *probed));
-                }
-            }
-        }
-        probes.sort_unstable_by_key(|(link, _)| *link);
-        probes
+        commands: &FaultCommands,
+        command: impl Fn(&HostCommands) -> Option<&RemoteCommand>,
+    ) -> Result<Vec<RemoteOutput>, String> {
+        let runs = commands.hosts.iter().filter_map(|host| {
+            command(host).map(|command| self.remote.run_ok(&host.host, command))
+        });
+        all_or_errors(join_all(runs).await)
     }
 
     fn name(&self, party: Party) -> String {
-        party.name(&self.setting.endpoints)
+        let NemesisSetting { servers, clients, .. } = &self.setting;
+        Parties { servers, clients }.name(party)
     }
+}
+
+fn all_or_errors<T>(
+    results: Vec<Result<T, locktest_cluster::RemoteError>>,
+) -> Result<Vec<T>, String> {
+    let mut values = Vec::with_capacity(results.len());
+    let mut errors = Vec::new();
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    if errors.is_empty() { Ok(values) } else { Err(errors.join("; ")) }
 }
 
 /// An undo, and what kept the journal from recording it.
@@ -359,9 +404,13 @@ struct Undone {
 }
 
 impl Undone {
-    /// What was read back of each node, or what stands in the way, a sentence each.
+    /// What was read back of each host, or what stands in the way, a sentence each.
     fn proof(&self) -> Vec<String> {
-        let accounts = self.fault.nodes.iter().map(|node| &node.account);
+        let accounts = self.fault.hosts.iter().map(|host| &host.account);
         accounts.chain(&self.problem).cloned().collect()
+    }
+
+    fn took_effect(&self) -> Vec<TookEffect> {
+        self.fault.hosts.iter().filter_map(|host| host.took_effect.clone()).collect()
     }
 }

@@ -1,95 +1,106 @@
-//! A partition on one node: the scripts that make, undo and look at it, and what they answer.
+//! Cut links on one server: the scripts that make, undo and look at its rules, and what they answer.
 //!
-//! Every rule lives in a chain of the fault's own. A script may run twice, since a cut connection
-//! hides whether it ran, and those that change rules take turns by a lock on the run folder.
+//! Every rule lives in a chain of the fault's own. The chain is filled ahead of time, so that the
+//! fault itself is but two jumps to it, in one transaction.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use locktest_cluster::quote;
+use locktest_history::PacketFate;
 
+use crate::links::Rules;
+use crate::script::{self, PRELUDE, Remains, read_remains};
 use crate::tag::FaultTag;
 
-/// iptables is often outside the PATH of a non-interactive login.
-const PRELUDE: &str = "set -eu\nPATH=$PATH:/usr/sbin:/sbin\n";
-
-/// The folder of a fault on a node: its dead-man timer, and the permit to apply it.
-pub(crate) fn fault_dir(run_dir: &Path, tag: &FaultTag) -> String {
-    quote(&run_dir.join(tag.chain()).to_string_lossy())
+/// Fills the fault's chain, to which nothing leads yet.
+pub(crate) fn prepare(run_dir: &Path, tag: &FaultTag, rules: &Rules, fate: PacketFate) -> String {
+    let chain = tag.chain();
+    let comment = comment(tag);
+    let (targets, answer): (&[(&str, &str)], _) = match fate {
+        PacketFate::Drop => (&[("", "DROP")], None),
+        PacketFate::Reject => (&[("", "REJECT")], Some("-p icmp --icmp-type port-unreachable")),
+        PacketFate::Reset => (
+            &[("-p tcp ", "REJECT --reject-with tcp-reset"), ("", "DROP")],
+            Some("-p tcp --tcp-flags RST RST"),
+        ),
+    };
+    // Where both ways are cut, the rules would stop what they answer themselves.
+    let mut lines = answer
+        .map_or_else(String::new, |answer| format!("-A {chain} {answer} {comment} -j RETURN\n"));
+    let senders = rules.from.iter().map(|address| ("-s", address));
+    for (option, address) in senders.chain(rules.to.iter().map(|address| ("-d", address))) {
+        for (protocol, target) in targets {
+            let rule = format!("-A {chain} {option} {address} {protocol}{comment} -j {target}\n");
+            lines.push_str(&rule);
+        }
+    }
+    format!(
+        r#"{PRELUDE}exec 9<{run_dir}
+flock -w 5 9
+if iptables -w -S {chain} >/dev/null 2>&1; then exit 0; fi
+iptables-restore -w --noflush <<'RULES'
+*filter
+:{chain} - [0:0]
+{lines}COMMIT
+RULES
+"#,
+        run_dir = quote(&run_dir.to_string_lossy()),
+    )
 }
 
-/// Drops every packet from and to `others`, in one transaction.
+/// Leads every packet through the fault's chain.
 ///
-/// Refuses, and changes nothing, if one of `others` is where this very SSH connection comes from,
-/// or if no dead-man timer is armed: an apply that was lost on its way must not land after its
-/// undo.
-pub fn apply(run_dir: &Path, tag: &FaultTag, others: &[Ipv4Addr]) -> String {
+/// Refuses, and changes nothing, if one of the addresses is where this very SSH connection comes
+/// from.
+pub(crate) fn apply(run_dir: &Path, tag: &FaultTag, rules: &Rules) -> String {
     let chain = tag.chain();
-    let comment = format!("-m comment --comment \"{}\"", tag.comment());
-    let mut rules = String::new();
-    for other in others {
-        rules.push_str(&format!("-A {chain} -s {other} {comment} -j DROP\n"));
-        rules.push_str(&format!("-A {chain} -d {other} {comment} -j DROP\n"));
-    }
-    let addresses: Vec<String> = others.iter().map(Ipv4Addr::to_string).collect();
-    format!(
-        r#"{PRELUDE}refuse() {{
-  echo "refused, and changed nothing: $1" >&2
-  exit 3
-}}
-[ -n "${{SSH_CONNECTION:-}}" ] || refuse 'SSH_CONNECTION is not set, so the control path is unknown'
+    let comment = comment(tag);
+    let addresses: Vec<String> = rules.addresses().iter().map(Ipv4Addr::to_string).collect();
+    let before = format!(
+        r#"[ -n "${{SSH_CONNECTION:-}}" ] || refuse 'SSH_CONNECTION is not set, so the control path is unknown'
 peer=${{SSH_CONNECTION%% *}}
 peer=${{peer#::ffff:}}
 for address in {addresses}; do
   [ "$peer" != "$address" ] || refuse "$address is the control node or the jump host of this very connection; reach the node from an address outside the partition"
 done
-[ -d {run_dir} ] || refuse 'no dead-man timer is armed for {chain}'
-exec 9<{run_dir}
-flock -w 5 9
-[ -e {fault_dir}/armed ] || refuse 'no dead-man timer is armed for {chain}'
-if iptables -w -S {chain} >/dev/null 2>&1; then exit 0; fi
-iptables-restore -w --noflush <<'RULES'
+"#,
+        addresses = addresses.join(" "),
+    );
+    let change = format!(
+        r#"iptables-restore -w --noflush <<'RULES'
 *filter
-:{chain} - [0:0]
-{rules}-I INPUT 1 {comment} -j {chain}
+-I INPUT 1 {comment} -j {chain}
 -I OUTPUT 1 {comment} -j {chain}
 COMMIT
 RULES
-"#,
-        addresses = addresses.join(" "),
-        run_dir = quote(&run_dir.to_string_lossy()),
-        fault_dir = fault_dir(run_dir, tag),
-    )
+"#
+    );
+    script::apply(run_dir, tag, &before, &change)
 }
 
-/// Withdraws the permit to apply the fault, then removes its chain and whatever jumps to it, in one
-/// transaction.
-pub fn undo(run_dir: &Path, tag: &FaultTag) -> String {
-    format!(
-        r#"{PRELUDE}if [ -d {run_dir} ]; then
-  exec 9<{run_dir}
-  flock -w 5 9
-  rm -f {fault_dir}/armed
+/// Removes the fault's chain and whatever jumps to it, in one transaction.
+pub(crate) fn undo(run_dir: &Path, tag: &FaultTag) -> String {
+    let change = format!(
+        r#"rules=$(iptables -w -S)
+if printf '%s\n' "$rules" | grep -qx -e '-N {chain}'; then
+  {{
+    echo '*filter'
+    printf '%s\n' "$rules" | sed -n 's/^-A \(.* -j {chain}\)$/-D \1/p'
+    echo '-F {chain}'
+    echo '-X {chain}'
+    echo COMMIT
+  }} | iptables-restore -w --noflush
 fi
-rules=$(iptables -w -S)
-if ! printf '%s\n' "$rules" | grep -qx -e '-N {chain}'; then exit 0; fi
-{{
-  echo '*filter'
-  printf '%s\n' "$rules" | sed -n 's/^-A \(.* -j {chain}\)$/-D \1/p'
-  echo '-F {chain}'
-  echo '-X {chain}'
-  echo COMMIT
-}} | iptables-restore -w --noflush
 "#,
         chain = tag.chain(),
-        run_dir = quote(&run_dir.to_string_lossy()),
-        fault_dir = fault_dir(run_dir, tag),
-    )
+    );
+    script::undo(run_dir, tag, &change)
 }
 
 /// Reads back what is left of the fault; [`read_remains`] understands the answer.
-pub fn check(tag: &FaultTag) -> String {
+pub(crate) fn check(tag: &FaultTag) -> String {
     format!(
         r#"{PRELUDE}rules=$(iptables -w -S)
 if left=$(printf '%s\n' "$rules" | grep -E -e '(^| ){chain}( |$)'); then
@@ -103,10 +114,11 @@ fi
     )
 }
 
-/// Reads the fault's packet counters; [`read_counters`] understands the answer.
-pub fn counters(tag: &FaultTag) -> String {
+/// Reads the fault's packet counters, after other commands; [`read_counters`] understands the
+/// answer.
+pub(crate) fn counters(tag: &FaultTag) -> String {
     format!(
-        r#"{PRELUDE}rules=$(iptables -w -vS)
+        r#"rules=$(iptables -w -vS)
 if left=$(printf '%s\n' "$rules" | grep -e '^-A {chain} '); then
   echo 'present {chain}'
   printf '%s\n' "$left"
@@ -118,39 +130,30 @@ fi
     )
 }
 
-/// What reading back found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remains {
-    /// Nothing of the fault is left.
-    Absent,
-    /// These rules are.
-    Present(Vec<String>),
+/// Succeeds if the host has what a partition needs, and names what it lacks.
+pub(crate) const NEEDS: &str = r#"PATH=$PATH:/usr/sbin:/sbin
+if ! error=$(printf '*filter\n:LT-test - [0:0]\n-A LT-test -p tcp -m comment --comment test -j REJECT --reject-with tcp-reset\nCOMMIT\n' | iptables-restore -w --noflush --test 2>&1); then
+  echo "iptables cannot do it: $error" >&2
+  exit 1
+fi
+"#;
+
+fn comment(tag: &FaultTag) -> String {
+    format!("-m comment --comment \"{}\"", tag.comment())
 }
 
-/// The answer of [`check`]; `None` if it is no such answer, which is no proof of anything.
-pub fn read_remains(chain: &str, stdout: &str) -> Option<Remains> {
-    let mut lines = stdout.lines();
-    match lines.next()?.split_once(' ')? {
-        ("absent", name) if name == chain => Some(Remains::Absent),
-        ("present", name) if name == chain => {
-            Some(Remains::Present(lines.map(str::to_owned).collect()))
-        }
-        _ => None,
-    }
-}
-
-/// Packets that one node dropped because of the fault, from and to each address of the other sides.
-pub type DroppedPackets = BTreeMap<Ipv4Addr, u64>;
+/// Packets of the links that are cut, which one server stopped, from and to each address.
+pub type StoppedPackets = BTreeMap<Ipv4Addr, u64>;
 
 /// The answer of [`counters`]: `Some(None)` if the chain is not there, `None` if it is no such
 /// answer.
-pub fn read_counters(chain: &str, stdout: &str) -> Option<Option<DroppedPackets>> {
+pub(crate) fn read_counters(chain: &str, stdout: &str) -> Option<Option<StoppedPackets>> {
     let rules = match read_remains(chain, stdout)? {
         Remains::Absent => return Some(None),
         Remains::Present(rules) => rules,
     };
-    let mut dropped = DroppedPackets::new();
-    for rule in rules {
+    let mut stopped = StoppedPackets::new();
+    for rule in rules.iter().filter(|rule| !rule.ends_with(" -j RETURN")) {
         let words: Vec<&str> = rule.split_whitespace().collect();
         let after = |option: &str| {
             let at = words.iter().position(|word| *word == option)?;
@@ -158,9 +161,9 @@ pub fn read_counters(chain: &str, stdout: &str) -> Option<Option<DroppedPackets>
         };
         let address = after("-s").or_else(|| after("-d"))?.trim_end_matches("/32");
         let packets: u64 = after("-c")?.parse().ok()?;
-        *dropped.entry(address.parse().ok()?).or_default() += packets;
+        *stopped.entry(address.parse().ok()?).or_default() += packets;
     }
-    Some(Some(dropped))
+    Some(Some(stopped))
 }
 
 #[cfg(test)]
@@ -169,32 +172,47 @@ mod tests {
 
     const CHAIN: &str = "LT-0a1b2c-3";
 
-    fn tag() -> FaultTag {
-        FaultTag::new("0a1b2c", 3).expect("a legal tag")
+    fn prepared(fate: PacketFate) -> Vec<String> {
+        let tag = FaultTag::new("0a1b2c", 3).expect("a legal tag");
+        let address = |last| Ipv4Addr::new(10, 1, 0, last);
+        let rules = Rules { from: vec![address(3)], to: vec![address(4)] };
+        let script = prepare(Path::new("/run/lt"), &tag, &rules, fate);
+        let rules = script.lines().filter_map(|line| line.strip_prefix("-A LT-0a1b2c-3 "));
+        let comment = "-m comment --comment \"locktest run 0a1b2c fault 3\" ";
+        rules.map(|rule| rule.replace(comment, "")).collect()
     }
 
     #[test]
-    fn only_an_answer_that_names_the_chain_says_that_it_is_gone() {
-        assert_eq!(read_remains(CHAIN, "absent LT-0a1b2c-3\n"), Some(Remains::Absent));
-        for other in ["", "\n", "absent", "absent LT-0a1b2c-31\n", "absent LT-0a1b2c-", "gone\n"] {
-            assert_eq!(read_remains(CHAIN, other), None, "{other:?}");
-        }
+    fn packets_are_stopped_as_the_fate_says_and_each_way_by_itself() {
+        assert_eq!(prepared(PacketFate::Drop), ["-s 10.1.0.3 -j DROP", "-d 10.1.0.4 -j DROP"]);
+        assert_eq!(
+            prepared(PacketFate::Reject),
+            [
+                "-p icmp --icmp-type port-unreachable -j RETURN",
+                "-s 10.1.0.3 -j REJECT",
+                "-d 10.1.0.4 -j REJECT",
+            ]
+        );
+        assert_eq!(
+            prepared(PacketFate::Reset),
+            [
+                "-p tcp --tcp-flags RST RST -j RETURN",
+                "-s 10.1.0.3 -p tcp -j REJECT --reject-with tcp-reset",
+                "-s 10.1.0.3 -j DROP",
+                "-d 10.1.0.4 -p tcp -j REJECT --reject-with tcp-reset",
+                "-d 10.1.0.4 -j DROP",
+            ]
+        );
     }
 
     #[test]
-    fn rules_that_are_left_are_told() {
-        let answer = "present LT-0a1b2c-3\n-N LT-0a1b2c-3\n";
-        let rules = vec!["-N LT-0a1b2c-3".to_owned()];
-        assert_eq!(read_remains(CHAIN, answer), Some(Remains::Present(rules)));
-    }
-
-    #[test]
-    fn counters_add_both_directions_of_an_address() {
+    fn counters_add_both_directions_of_an_address_and_leave_out_what_passes() {
         let answer = "present LT-0a1b2c-3\n\
+            -A LT-0a1b2c-3 -p tcp -m tcp --tcp-flags RST RST -m comment --comment \"locktest run 0a1b2c fault 3\" -c 9 360 -j RETURN\n\
             -A LT-0a1b2c-3 -s 10.1.0.3/32 -m comment --comment \"locktest run 0a1b2c fault 3\" -c 5 300 -j DROP\n\
-            -A LT-0a1b2c-3 -d 10.1.0.3/32 -m comment --comment \"locktest run 0a1b2c fault 3\" -c 2 120 -j DROP\n\
+            -A LT-0a1b2c-3 -d 10.1.0.3/32 -p tcp -m comment --comment \"locktest run 0a1b2c fault 3\" -c 2 120 -j REJECT --reject-with tcp-reset\n\
             -A LT-0a1b2c-3 -s 10.1.0.4/32 -m comment --comment \"locktest run 0a1b2c fault 3\" -c 0 0 -j DROP\n";
-        let expected = DroppedPackets::from([
+        let expected = StoppedPackets::from([
             (Ipv4Addr::new(10, 1, 0, 3), 7),
             (Ipv4Addr::new(10, 1, 0, 4), 0),
         ]);
@@ -207,12 +225,5 @@ mod tests {
         for nonsense in ["", "present LT-0a1b2c-3\n-A LT-0a1b2c-3 -s", "present x\n"] {
             assert_eq!(read_counters(CHAIN, nonsense), None, "{nonsense:?}");
         }
-    }
-
-    #[test]
-    fn a_run_folder_with_a_blank_in_its_name_stays_one_word() {
-        let script = apply(Path::new("/a b"), &tag(), &[]);
-        assert!(script.contains("exec 9<'/a b'\n"), "{script}");
-        assert!(script.contains("[ -e '/a b/LT-0a1b2c-3'/armed ]"), "{script}");
     }
 }

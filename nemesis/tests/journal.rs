@@ -19,7 +19,7 @@ fn small_disk() -> PathBuf {
 
 fn intent(fault: u32) -> Intent {
     // Such a run id makes a line longer than what is left of two pages on the disk.
-    Intent { fault, run_id: "r".repeat(10_000), lab_id: None, deadline_s: 30, nodes: Vec::new() }
+    Intent { fault, run_id: "r".repeat(10_000), lab_id: None, deadline_s: 30, hosts: Vec::new() }
 }
 
 #[test]

@@ -1,19 +1,27 @@
-//! Real partitions of a real lab, by SSH. Needs root.
+//! Real faults on the nodes and clients of a real lab, by SSH. Needs root.
 
 mod support;
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use locktest_cluster::{
-    AuditLog, Remote, RemoteCommand, RemoteError, RemoteOutput, SshCluster, SshTarget,
+    AuditLog, CONTROL, Installation, NodeLayout, Remote, RemoteCommand, RemoteError, RemoteOutput,
+    Service, SshCluster, SshTarget,
 };
-use locktest_history::PartitionShape;
-use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, down_id};
-use locktest_nemesis::{Endpoint, Nemesis, NemesisSetting, heal};
-use support::{nemesis, setting, side, side_with};
+use locktest_history::{ClientId, Fault, FaultKind};
+use locktest_lab::{Lab, LabDirs, LabNode, LabSpec, NODE_BASE, down_id};
+use locktest_nemesis::{
+    ActiveFault, ClientEndpoint, ClientProcess, Endpoint, Nemesis, NemesisSetting, heal,
+};
+use support::snapshot::{GONE, Process, Snapshot, start_ticks, timers_below};
+use support::{fault_of, nemesis, of_processes, setting, split};
 use tempfile::TempDir;
+use tokio::process::Child;
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Several labs at once would only slow each other down.
@@ -21,11 +29,13 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 const NODES: [&str; 5] = ["n1", "n2", "n3", "n4", "n5"];
 
-/// A lab of five nodes with foreign rules on each, taken down when this is dropped.
+/// A lab of five nodes with foreign rules and a server on each, and two clients; taken down when
+/// this is dropped.
 struct Scene {
     folder: TempDir,
     dirs: LabDirs,
     lab: Lab,
+    clients: Vec<Child>,
     /// A connection beside the nemesis' own.
     observer: SshCluster,
     _turn: MutexGuard<'static, ()>,
@@ -50,24 +60,38 @@ async fn scene() -> Scene {
     let spec = LabSpec { id: None, servers: 5, clients: 2, subnet: None };
     let lab = Lab::up(&dirs, &spec).await.expect("a lab");
     let observer = connect(&targets(&lab), &lab.ssh_control_dir());
-    let scene = Scene { folder, dirs, lab, observer, _turn: turn };
+    let client = |index| {
+        let mut command = lab.client_command(index, Path::new("sleep"));
+        command.arg("600").kill_on_drop(true).spawn().expect("a client")
+    };
+    let clients = (0..2).map(client).collect();
+    let scene = Scene { folder, dirs, lab, clients, observer, _turn: turn };
+    fs::create_dir(scene.control_run_dir()).expect("a folder");
     let plant = "iptables -w -N ADMIN && iptables -w -A ADMIN -s 192.0.2.77 -j DROP && \
                  iptables -w -A INPUT -j ADMIN && iptables -w -A OUTPUT -d 192.0.2.78 -j REJECT";
-    for node in NODES {
-        scene.on(node, plant).await;
-    }
+    scene.on_all(plant).await;
+    scene.on_all(&server().start().script).await;
     scene
 }
 
-fn targets(lab: &Lab) -> Vec<SshTarget> {
-    let target = |node: &locktest_lab::LabNode| SshTarget {
+/// What stands in for the server of each node.
+fn server() -> Service {
+    let sleep = Installation::of_binary("/bin/sleep");
+    Service::new("sleeper", &sleep, &NodeLayout::new(NODE_BASE)).arguments(["600".to_owned()])
+}
+
+fn target(node: &LabNode) -> SshTarget {
+    SshTarget {
         name: node.name.clone(),
         host: node.address.to_string(),
         port: node.ssh_port,
         user: "root".into(),
         identity_file: Some(node.identity_file.clone()),
         known_hosts_file: Some(node.known_hosts_file.clone()),
-    };
+    }
+}
+
+fn targets(lab: &Lab) -> Vec<SshTarget> {
     lab.nodes().iter().map(target).collect()
 }
 
@@ -76,45 +100,97 @@ fn connect(targets: &[SshTarget], control_dir: &Path) -> SshCluster {
 }
 
 impl Scene {
-    async fn on(&self, node: &str, script: &str) -> String {
+    /// Runs a script on every node, for what it prints.
+    async fn on_all(&self, script: &str) -> Vec<String> {
         let command = RemoteCommand::new("look from aside", script);
-        self.observer.run_ok(node, &command).await.expect("a command that succeeds").stdout
+        let outputs = join_all(NODES.map(|node| self.observer.run_ok(node, &command))).await;
+        outputs.into_iter().map(|output| output.expect("a command that succeeds").stdout).collect()
     }
 
-    /// Every node's firewall, without counters and comment lines.
-    async fn rules(&self) -> Vec<String> {
-        let mut rules = Vec::new();
-        for node in NODES {
-            rules.push(self.on(node, "iptables-save | sed -e /^#/d -e 's/ \\[.*//'").await);
-        }
-        rules
+    fn control_run_dir(&self) -> PathBuf {
+        self.folder.path().join("control")
     }
 
-    /// Every node's dead-man timers, and what else is in the run folder.
-    async fn left(&self) -> Vec<String> {
-        let mut left = Vec::new();
-        for node in NODES {
-            let script = format!(
-                "ls {NODE_BASE}/run; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | \
-                 grep -o '[^ ]*LT-r1-[0-9]*/timer' || true"
-            );
-            left.push(self.on(node, &script).await);
-        }
-        left
-    }
-
-    /// The servers are stood in for by each node's sshd: it takes connections from the others.
+    /// The probes are answered by each node's sshd: it takes connections from everybody.
     fn setting(&self) -> NemesisSetting {
-        let endpoints = targets(&self.lab)
-            .into_iter()
-            .zip(self.lab.nodes())
-            .map(|(ssh, node)| Endpoint { ssh, address: node.address, probe_port: node.ssh_port })
-            .collect();
+        let endpoint = |node: &LabNode| Endpoint {
+            ssh: target(node),
+            address: node.address,
+            probe_port: node.ssh_port,
+            services: vec![server()],
+        };
+        let servers = self.lab.nodes().iter().map(endpoint).collect();
+        let addresses = self.lab.client_addresses().into_iter();
+        let clients = addresses.enumerate().map(|(index, address)| {
+            let command = self.lab.client_command(index, Path::new(""));
+            let command = command.as_std();
+            let words = [command.get_program()].into_iter().chain(command.get_args());
+            let words = words.filter(|word| !word.is_empty());
+            let enter = words.map(|word| word.to_string_lossy().into_owned()).collect();
+            ClientEndpoint { address, enter }
+        });
         let run_dir = PathBuf::from(NODE_BASE).join("run");
         NemesisSetting {
             lab_id: Some(self.lab.id().to_owned()),
-            clients: self.lab.client_addresses(),
-            ..setting(self.folder.path(), endpoints, &run_dir)
+            clients: clients.collect(),
+            ..setting(self.folder.path(), servers, &run_dir)
+        }
+    }
+
+    fn client_processes(&self) -> Vec<ClientProcess> {
+        let process = |(child, client): (&Child, u32)| {
+            let pid = child.id().expect("a child that nobody waited for");
+            let start_ticks = start_ticks(pid).expect("a client");
+            ClientProcess { client: ClientId(client), pid, start_ticks }
+        };
+        self.clients.iter().zip(0..).map(process).collect()
+    }
+
+    async fn begin<R: Remote>(
+        &self,
+        nemesis: &Nemesis<R>,
+        id: u32,
+        fault: &Fault,
+        deadline_s: u64,
+    ) -> ActiveFault {
+        let deadline = Duration::from_secs(deadline_s);
+        let begun = nemesis.begin(id, fault.clone(), &self.client_processes(), deadline).await;
+        begun.expect("applied")
+    }
+
+    async fn snapshot(&self) -> Snapshot {
+        let rules = "iptables-save | sed -e /^#/d -e 's/ \\[.*//'";
+        let functions = server().functions();
+        let states = format!("{functions}\nalive && echo $pid $(state $pid) || echo 0 - 0");
+        let files =
+            format!("cd {NODE_BASE}/run; for file in LT-*; do [ ! -e $file ] || echo $file; done");
+        let timers = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | \
+                      grep -o '[^ ]*LT-r1-[0-9]*/timer ' || true";
+        let locked = format!("flock -n {NODE_BASE}/run true || hostname");
+        let everything = tokio::join!(
+            self.on_all(rules),
+            self.on_all(&states),
+            self.on_all(&files),
+            self.on_all(timers),
+            self.on_all(&locked),
+        );
+        let (rules, states, files, timers, locked) = everything;
+        let lines = |outputs: &[String]| -> Vec<String> {
+            outputs.iter().flat_map(|output| output.lines()).map(str::to_owned).collect()
+        };
+        let control_timers = timers_below(self.folder.path()).into_iter().map(|(_, line)| line);
+        let control_files = fs::read_dir(self.control_run_dir())
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        Snapshot {
+            rules,
+            servers: states.iter().map(|answer| read_process(answer)).collect(),
+            clients: (self.client_processes().iter())
+                .map(|client| Process::look(client.pid, client.start_ticks))
+                .collect(),
+            timers: lines(&timers).into_iter().chain(control_timers).collect(),
+            files: lines(&files).into_iter().chain(control_files).collect(),
+            locked: lines(&locked),
         }
     }
 
@@ -124,7 +200,7 @@ impl Scene {
         for node in self.lab.nodes() {
             let mut command = self.lab.client_command(client, Path::new("timeout"));
             let connect = format!("exec 3<>/dev/tcp/{}/{}", node.address, node.ssh_port);
-            command.args(["2", "bash", "-c", &connect]).stderr(std::process::Stdio::null());
+            command.args(["0.5", "bash", "-c", &connect]).stderr(Stdio::null());
             if command.status().await.expect("ip").success() {
                 reached.push(node.name.as_str());
             }
@@ -137,10 +213,32 @@ impl Scene {
     }
 }
 
-async fn begin<R: Remote>(nemesis: &Nemesis<R>, deadline_s: u64) -> locktest_nemesis::ActiveFault {
-    let sides = vec![side(&[1, 3]), side(&[0, 2, 4])];
-    let deadline = Duration::from_secs(deadline_s);
-    nemesis.begin(1, PartitionShape::Halves, sides, deadline).await.expect("applied")
+/// Such as `123 S 45678`: the process id on the node, its state and its start.
+fn read_process(answer: &str) -> Process {
+    let words: Vec<&str> = answer.split_whitespace().collect();
+    let [pid, state, start_ticks] = words[..] else { panic!("no process: {answer:?}") };
+    let state = match state {
+        "-" => GONE,
+        "T" => 'T',
+        _ => 'S',
+    };
+    let number = |word: &str| word.parse::<u64>().expect("a number");
+    Process { pid: number(pid) as u32, start_ticks: number(start_ticks), state }
+}
+
+/// Faults of every way to do harm, which may all be in force at once.
+fn faults_at_once() -> Vec<Fault> {
+    vec![
+        split("n2 n4 c1", "n1 n3 n5"),
+        of_processes(FaultKind::Kill, "n1 n2"),
+        of_processes(FaultKind::Pause, "n3"),
+        of_processes(FaultKind::ClientPause, "c2"),
+    ]
+}
+
+/// Whether everything is as it was before [`faults_at_once`].
+fn is_whole(before: &Snapshot, now: &Snapshot) -> bool {
+    *now == before.after(&faults_at_once()[1], now)
 }
 
 /// Answers "success" to every command that would apply a fault, and does not send it.
@@ -156,102 +254,108 @@ impl Remote for Swallowing {
 }
 
 #[tokio::test]
-async fn a_real_partition_bites_and_leaves_nothing_behind() {
+async fn a_real_fault_of_every_kind_bites_and_leaves_nothing_behind() {
     let scene = scene().await;
-    let before = scene.rules().await;
     let nemesis = nemesis(scene.setting(), &Arc::new(scene.ssh()));
-    let mut fault = begin(&nemesis, 600).await;
-    assert!(scene.rules().await.iter().all(|rules| rules.contains("-A INPUT -m comment")));
-    assert!(scene.left().await.iter().all(|left| left.contains("LT-r1-1/timer")));
-    nemesis.observe(&mut fault).await;
-    let ended = nemesis.end(fault).await;
-    assert!(ended.bit, "{ended:?}");
-    assert!(ended.undone, "{ended:?}");
-    assert_eq!(scene.rules().await, before);
-    assert_eq!(scene.left().await, [""; 5]);
+    for (fault, id) in FaultKind::ALL.map(fault_of).iter().zip(1..) {
+        let before = scene.snapshot().await;
+        let mut active = scene.begin(&nemesis, id, fault, 600).await;
+        let during = scene.snapshot().await;
+        assert_eq!(before.rules != during.rules, fault.kind.cuts_links(), "{fault:?}");
+        assert_eq!(before.servers != during.servers, !fault.servers.is_empty(), "{fault:?}");
+        assert_eq!(before.clients != during.clients, !fault.clients.is_empty(), "{fault:?}");
+        assert!(!during.timers.is_empty() && !during.files.is_empty(), "{fault:?}");
+        nemesis.observe(&mut active).await;
+        let ended = nemesis.end(active).await;
+        assert!(ended.bit && ended.undone, "{ended:?}");
+        let now = scene.snapshot().await;
+        assert_eq!(now, before.after(fault, &now), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_real_fault_that_was_swallowed_on_its_way_did_not_bite() {
+    let scene = scene().await;
+    let before = scene.snapshot().await;
+    let nemesis = nemesis(scene.setting(), &Arc::new(Swallowing(scene.ssh())));
+    for (fault, id) in faults_at_once().iter().zip(1..) {
+        let mut active = scene.begin(&nemesis, id, fault, 600).await;
+        nemesis.observe(&mut active).await;
+        let ended = nemesis.end(active).await;
+        assert!(!ended.bit && ended.undone, "{ended:?}");
+    }
+    assert_eq!(scene.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn a_real_partition_of_clients_from_servers_bites_and_leaves_nothing_behind() {
     let scene = scene().await;
-    let before = scene.rules().await;
+    let before = scene.snapshot().await;
     let nemesis = nemesis(scene.setting(), &Arc::new(scene.ssh()));
-    let sides = vec![side_with(&[1, 3], &[0]), side_with(&[0, 2, 4], &[1])];
-    let deadline = Duration::from_secs(600);
-    let fault = nemesis.begin(1, PartitionShape::Halves, sides.clone(), deadline).await;
-    let mut fault = fault.expect("applied");
-    assert_eq!(fault.begun.sides, sides);
+    let mut fault = scene.begin(&nemesis, 1, &split("n2 n4 c1", "n1 n3 n5 c2"), 600).await;
     assert_eq!(scene.reached_by(0).await, ["n2", "n4"]);
     assert_eq!(scene.reached_by(1).await, ["n1", "n3", "n5"]);
     nemesis.observe(&mut fault).await;
     let ended = nemesis.end(fault).await;
-    assert!(ended.bit, "{ended:?}");
-    assert!(ended.undone, "{ended:?}");
+    assert!(ended.bit && ended.undone, "{ended:?}");
     assert_eq!(scene.reached_by(0).await, NODES);
     assert_eq!(scene.reached_by(1).await, NODES);
-    assert_eq!(scene.rules().await, before);
-    assert_eq!(scene.left().await, [""; 5]);
+    assert_eq!(scene.snapshot().await, before);
 }
 
 #[tokio::test]
-async fn a_partition_that_was_swallowed_on_its_way_did_not_bite() {
+async fn hosts_whose_control_process_died_undo_all_faults_themselves() {
     let scene = scene().await;
-    let before = scene.rules().await;
-    let nemesis = nemesis(scene.setting(), &Arc::new(Swallowing(scene.ssh())));
-    let mut fault = begin(&nemesis, 600).await;
-    nemesis.observe(&mut fault).await;
-    let ended = nemesis.end(fault).await;
-    assert!(!ended.bit, "{ended:?}");
-    assert!(ended.undone, "{ended:?}");
-    assert_eq!(scene.rules().await, before);
-}
-
-#[tokio::test]
-async fn nodes_whose_control_node_died_heal_themselves() {
-    let scene = scene().await;
-    let before = scene.rules().await;
+    let before = scene.snapshot().await;
     let ssh = Arc::new(scene.ssh());
     let nemesis = nemesis(scene.setting(), &ssh);
-    let fault = begin(&nemesis, 2).await;
-    drop((fault, nemesis, ssh));
-    let limit = std::time::Instant::now() + Duration::from_secs(30);
-    while scene.rules().await != before || scene.left().await != [""; 5] {
-        assert!(std::time::Instant::now() < limit, "{:?}", scene.left().await);
+    for (fault, id) in faults_at_once().iter().zip(1..) {
+        drop(scene.begin(&nemesis, id, fault, 3).await);
+    }
+    drop((nemesis, ssh));
+    let limit = Instant::now() + Duration::from_secs(30);
+    let mut now = scene.snapshot().await;
+    while !is_whole(&before, &now) {
+        assert!(Instant::now() < limit, "{now:?}");
+        now = scene.snapshot().await;
     }
 }
 
 #[tokio::test]
-async fn heal_cleans_from_the_journal_alone() {
+async fn heal_undoes_all_faults_from_the_journal_alone() {
     let scene = scene().await;
-    let before = scene.rules().await;
+    let before = scene.snapshot().await;
     let ssh = Arc::new(scene.ssh());
     let nemesis = nemesis(scene.setting(), &ssh);
-    let fault = begin(&nemesis, 600).await;
-    drop((fault, nemesis, ssh));
-    assert_ne!(scene.rules().await, before);
+    for (fault, id) in faults_at_once().iter().zip(1..) {
+        drop(scene.begin(&nemesis, id, fault, 600).await);
+    }
+    drop((nemesis, ssh));
+    assert!(!is_whole(&before, &scene.snapshot().await));
     let state = scene.folder.path().join("state");
     let control_dir = scene.lab.ssh_control_dir();
     let report =
         heal(&state, Some("r1"), |_, targets| connect(targets, &control_dir), |_| true).await;
     let report = report.expect("an index");
     assert!(report.is_clean(), "{report:?}");
-    assert!(report.runs[0].faults[0].undone());
-    assert_eq!(scene.rules().await, before);
-    assert_eq!(scene.left().await, [""; 5]);
+    let faults = &report.runs[0].faults;
+    assert_eq!(faults.len(), faults_at_once().len());
+    assert!(faults.iter().flat_map(|fault| &fault.hosts).any(|host| host.host == CONTROL));
+    let now = scene.snapshot().await;
+    assert!(is_whole(&before, &now), "{before:?} {now:?}");
 }
 
 #[tokio::test]
 async fn the_address_that_the_control_node_comes_from_is_never_cut_off() {
     let scene = scene().await;
-    let before = scene.rules().await;
+    let before = scene.snapshot().await;
     let mut setting = scene.setting();
-    setting.endpoints[1].address = scene.lab.control_address();
+    setting.servers[1].address = scene.lab.control_address();
     let nemesis = nemesis(setting, &Arc::new(scene.ssh()));
-    let sides = vec![side(&[1]), side(&[0, 2, 3, 4])];
-    let failed = nemesis.begin(1, PartitionShape::One, sides, Duration::from_secs(600)).await;
+    let deadline = Duration::from_secs(600);
+    let failed = nemesis.begin(1, split("n2", "n1 n3 n4 n5"), &[], deadline).await;
     let failed = failed.expect_err("the control path is never cut");
     assert!(failed.to_string().contains("is the control node"), "{failed}");
     assert!(failed.undone(), "{failed:?}");
-    assert_eq!(scene.rules().await, before);
-    assert_eq!(scene.left().await, [""; 5]);
+    assert_eq!(scene.snapshot().await, before);
 }

@@ -7,16 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use locktest_history::{FaultEnded, PartitionShape};
+use locktest_cluster::{CONTROL, RemoteCommand};
+use locktest_history::{Fault, FaultEnded, FaultKind};
 use locktest_nemesis::{
-    ActiveFault, FaultNotApplied, FaultTag, HealReport, Nemesis, OpenIndex, OpenRun, heal,
-    partition_commands, read_journal,
+    ActiveFault, FaultNotApplied, FaultTag, HealReport, Hosts, Nemesis, NemesisSetting, OpenIndex,
+    OpenRun, fault_commands, heal, read_journal,
 };
-use support::fake::{FakeRemote, Step, endpoints};
-use support::{nemesis, setting, side};
+use support::fake::{FakeRemote, NODES, Step, client_processes, clients, endpoints};
+use support::{fault_of, nemesis, of_processes, setting, split};
 use tempfile::TempDir;
-
-const ALL: [&str; 5] = ["n1", "n2", "n3", "n4", "n5"];
 
 struct Scene {
     folder: TempDir,
@@ -24,9 +23,14 @@ struct Scene {
     nemesis: Nemesis<FakeRemote>,
 }
 
+fn fake_setting(folder: &Path) -> NemesisSetting {
+    let setting = setting(folder, endpoints(), Path::new("/mnt/lt/run"));
+    NemesisSetting { clients: clients(), ..setting }
+}
+
 fn scene(change: impl FnOnce(&mut FakeRemote)) -> Scene {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let setting = setting(folder.path(), endpoints(), Path::new("/mnt/lt/run"));
+    let setting = fake_setting(folder.path());
     let mut remote = FakeRemote { journal: Some(setting.journal.clone()), ..Default::default() };
     change(&mut remote);
     let remote = Arc::new(remote);
@@ -36,8 +40,16 @@ fn scene(change: impl FnOnce(&mut FakeRemote)) -> Scene {
 
 impl Scene {
     async fn begin(&self, id: u32) -> Result<ActiveFault, Box<FaultNotApplied>> {
-        let sides = vec![side(&[0, 1]), side(&[2, 3, 4])];
-        self.nemesis.begin(id, PartitionShape::Halves, sides, Duration::from_millis(29_500)).await
+        self.begin_fault(id, split("n1 n2", "n3 n4 n5")).await
+    }
+
+    async fn begin_fault(
+        &self,
+        id: u32,
+        fault: Fault,
+    ) -> Result<ActiveFault, Box<FaultNotApplied>> {
+        let deadline = Duration::from_millis(29_500);
+        self.nemesis.begin(id, fault, &client_processes(), deadline).await
     }
 
     async fn whole_fault(&self) -> FaultEnded {
@@ -77,8 +89,11 @@ async fn a_partition_that_bites_and_is_undone_says_both() {
     let scene = scene(|_| {});
     let ended = scene.whole_fault().await;
     assert!(ended.bit && ended.undone, "{ended:?}");
-    assert!(ended.proof[0].starts_with("36 packets between the sides were dropped"), "{ended:?}");
-    assert!(ended.proof[1].starts_with("12 connections across"), "{ended:?}");
+    assert!(ended.proof[0].starts_with("72 packets of the cut links were dropped"), "{ended:?}");
+    assert!(
+        ended.proof[1].starts_with("12 connections had worked before the fault and failed"),
+        "{ended:?}"
+    );
     assert!(ended.heal_begin_ns < ended.end_ns);
     assert!(!scene.remote.any_applied());
 }
@@ -88,10 +103,13 @@ async fn every_timer_is_armed_before_any_node_is_touched() {
     let scene = scene(|_| {});
     drop(scene.begin(1).await.expect("applied"));
     let steps = scene.remote.steps();
-    assert_eq!(scene.remote.nodes_of(Step::Arm), ALL);
-    assert_eq!(scene.remote.nodes_of(Step::Apply), ALL);
-    assert!(position(&steps, true, Step::Arm) < position(&steps, false, Step::Probe));
-    assert!(position(&steps, true, Step::Probe) < position(&steps, false, Step::Apply));
+    assert_eq!(scene.remote.hosts_of(Step::Arm), NODES);
+    assert_eq!(scene.remote.hosts_of(Step::Apply), NODES);
+    assert_eq!(scene.remote.hosts_of(Step::Prepare), NODES);
+    assert!(position(&steps, true, Step::Arm) < position(&steps, false, Step::Prepare));
+    assert!(position(&steps, true, Step::Arm) < position(&steps, false, Step::Look));
+    assert!(position(&steps, true, Step::Prepare) < position(&steps, false, Step::Apply));
+    assert!(position(&steps, true, Step::Look) < position(&steps, false, Step::Apply));
 }
 
 #[tokio::test]
@@ -120,7 +138,7 @@ async fn the_fault_is_on_disk_before_the_first_command_and_until_the_last_undo()
 
 #[tokio::test]
 async fn a_fault_that_does_nothing_did_not_bite() {
-    let scene = scene(|remote| remote.swallowed.extend(ALL.map(|node| (node, Step::Apply))));
+    let scene = scene(|remote| remote.swallowed.extend(NODES.map(|node| (node, Step::Apply))));
     let ended = scene.whole_fault().await;
     assert!(!ended.bit, "{ended:?}");
     assert!(ended.proof.iter().any(|p| p.contains("n3 had none of the rules")), "{ended:?}");
@@ -141,8 +159,8 @@ async fn an_undo_that_does_nothing_is_not_undone_and_keeps_its_timer_and_its_jou
     });
     let ended = scene.whole_fault().await;
     assert!(!ended.undone, "{ended:?}");
-    assert_eq!(scene.remote.nodes_of(Step::Disarm), ["n1", "n3", "n4", "n5"]);
-    assert_eq!(scene.remote.nodes_of(Step::Undo).iter().filter(|node| *node == "n2").count(), 3);
+    assert_eq!(scene.remote.hosts_of(Step::Disarm), ["n1", "n3", "n4", "n5"]);
+    assert_eq!(scene.remote.hosts_of(Step::Undo).iter().filter(|node| *node == "n2").count(), 3);
     assert_eq!(scene.open_faults(), [1]);
     assert!(scene.is_indexed());
 }
@@ -163,24 +181,90 @@ async fn a_network_that_stays_cut_is_not_undone_though_no_rule_is_left() {
     let ended = scene.whole_fault().await;
     assert!(!ended.undone);
     let last = ended.undo_proof.last().expect("a sentence");
-    assert!(last.contains("no connection across is answered again"), "{ended:?}");
+    assert!(last.contains("no connection across works again"), "{ended:?}");
     assert_eq!(scene.open_faults(), [0; 0], "there is nothing that heal could undo");
+}
+
+/// The commands of a fault, by host, as they were sent and as a dry run prints them.
+async fn sent_and_printed(fault: Fault) -> [Vec<(String, RemoteCommand)>; 2] {
+    let scene = scene(|_| {});
+    let mut active = scene.begin_fault(1, fault.clone()).await.expect("applied");
+    scene.nemesis.observe(&mut active).await;
+    let ended = scene.nemesis.end(active).await;
+    assert!(ended.undone, "{ended:?}");
+    let by_host = |mut commands: Vec<(String, RemoteCommand)>| {
+        commands.sort_by(|(one, _), (other, _)| one.cmp(other));
+        commands
+    };
+    let setting = fake_setting(scene.folder.path());
+    let hosts = setting.hosts(&[]);
+    let hosts = Hosts { processes: &client_processes(), ..hosts };
+    let tag = FaultTag::new("r1", 1).expect("a legal tag");
+    let printed = fault_commands(hosts, &tag, &fault, 30).expect("a fault of somebody");
+    let printed = printed.in_order().into_iter();
+    let log = scene.remote.log.lock().expect("the log");
+    [
+        by_host(log.iter().map(|(host, _, sent)| (host.clone(), sent.clone())).collect()),
+        by_host(printed.map(|(host, print)| (host.to_owned(), print.clone())).collect()),
+    ]
 }
 
 #[tokio::test]
 async fn a_dry_run_prints_what_is_sent_and_nothing_else() {
+    let among_clients = split("n1 c1", "n2 n3 n4 n5 c2");
+    for fault in FaultKind::ALL.map(fault_of).into_iter().chain([among_clients]) {
+        let kind = fault.kind;
+        let [sent, printed] = sent_and_printed(fault).await;
+        assert!(!sent.is_empty());
+        assert_eq!(sent, printed, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn clients_try_their_connections_before_servers_count_what_they_stopped() {
     let scene = scene(|_| {});
-    scene.whole_fault().await;
-    let tag = FaultTag::new("r1", 1).expect("a legal tag");
-    let sides = [side(&[0, 1]), side(&[2, 3, 4])];
-    let run_dir = Path::new("/mnt/lt/run");
-    let printed =
-        partition_commands(&endpoints(), &[], run_dir, &tag, &sides, 30).expect("two sides");
-    let log = scene.remote.log.lock().expect("the log");
-    for (node, printed) in ALL.into_iter().zip(&printed) {
-        let sent: Vec<_> =
-            log.iter().filter(|(to, ..)| to == node).map(|(_, _, command)| command).collect();
-        assert_eq!(sent, printed.in_order(), "{node}");
+    let fault = split("c1", "n1 n2 n3 n4 n5");
+    let mut fault = scene.begin_fault(1, fault).await.expect("applied");
+    scene.nemesis.observe(&mut fault).await;
+    let ended = scene.nemesis.end(fault).await;
+    assert!(ended.bit && ended.undone, "{ended:?}");
+    assert_eq!(scene.remote.hosts_of(Step::Try), [CONTROL; 3]);
+    assert_eq!(scene.remote.hosts_of(Step::Look).len(), 3 * NODES.len());
+    let steps = scene.remote.steps();
+    let looks = steps.iter().map(|(_, step)| *step);
+    let looks: Vec<Step> = looks.filter(|step| matches!(step, Step::Try | Step::Look)).collect();
+    assert!(looks.chunks(1 + NODES.len()).all(|look| look[0] == Step::Try), "{looks:?}");
+}
+
+#[tokio::test]
+async fn a_fault_of_clients_needs_nobody_but_the_control_node() {
+    let scene = scene(|_| {});
+    let fault = of_processes(FaultKind::ClientPause, "c1 c2");
+    let mut fault = scene.begin_fault(1, fault).await.expect("applied");
+    scene.nemesis.observe(&mut fault).await;
+    let ended = scene.nemesis.end(fault).await;
+    assert!(ended.bit && ended.undone, "{ended:?}");
+    assert!(scene.remote.steps().iter().all(|(host, _)| host == CONTROL));
+    let effects: Vec<_> = ended.hosts.iter().map(|effect| effect.host.as_str()).collect();
+    assert_eq!(effects, [CONTROL]);
+}
+
+#[tokio::test]
+async fn each_host_tells_when_a_fault_and_its_undo_took_effect() {
+    let scene = scene(|_| {});
+    let fault = scene.begin(1).await.expect("applied");
+    let begun = fault.begun.clone();
+    let ended = scene.nemesis.end(fault).await;
+    for (effects, from_ns, until_ns) in [
+        (&begun.hosts, begun.begin_ns, begun.in_force_ns),
+        (&ended.hosts, ended.heal_begin_ns, ended.end_ns),
+    ] {
+        let hosts: Vec<_> = effects.iter().map(|effect| effect.host.as_str()).collect();
+        assert_eq!(hosts, NODES);
+        for effect in effects {
+            assert!(from_ns < effect.from_ns && effect.from_ns <= effect.until_ns, "{effect:?}");
+            assert!(effect.until_ns < until_ns, "{effect:?}");
+        }
     }
 }
 
@@ -190,8 +274,8 @@ async fn a_node_that_cannot_be_armed_stops_the_fault_before_it_is_applied() {
         remote.unreachable.insert(("n4", Step::Arm));
     });
     let failed = scene.begin(1).await.expect_err("n4 has no timer");
-    assert!(scene.remote.nodes_of(Step::Apply).is_empty());
-    assert_eq!(scene.remote.nodes_of(Step::Undo), ALL);
+    assert!(scene.remote.hosts_of(Step::Apply).is_empty());
+    assert_eq!(scene.remote.hosts_of(Step::Undo), NODES);
     assert!(failed.undone());
     assert_eq!(failed.in_force, None);
     assert!(failed.to_string().contains("n4"), "{failed}");
@@ -205,10 +289,10 @@ async fn a_node_that_cannot_be_cut_makes_all_others_whole_again() {
         remote.unreachable.insert(("n2", Step::Apply));
     });
     let failed = scene.begin(1).await.expect_err("n2 was not cut");
-    assert_eq!(scene.remote.nodes_of(Step::Undo), ALL);
+    assert_eq!(scene.remote.hosts_of(Step::Undo), NODES);
     assert!(!scene.remote.any_applied());
     assert!(failed.undone());
-    assert_eq!(failed.skipped.shape, PartitionShape::Halves);
+    assert_eq!(failed.skipped.kind, FaultKind::Partition);
     assert!(failed.skipped.reason.contains("cannot reach n2"), "{failed}");
 }
 
@@ -220,17 +304,17 @@ async fn a_fault_that_was_given_up_half_way_is_recorded_from_its_begin_to_its_un
     let failed = scene.begin(7).await.expect_err("n2 was not cut");
     let (begun, ended) = failed.in_force.expect("four nodes were cut");
     assert_eq!((begun.id, ended.id), (7, 7));
-    assert_eq!(begun.sides, [side(&[0, 1]), side(&[2, 3, 4])]);
+    assert_eq!(begun.fault, split("n1 n2", "n3 n4 n5"));
     let times = [begun.begin_ns, begun.in_force_ns, ended.end_ns];
     assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
     assert_eq!(begun.in_force_ns, ended.heal_begin_ns, "nothing was settled before the undo");
     assert!(!ended.bit && ended.undone, "{ended:?}");
     assert!(ended.proof[0].contains("given up half-way"), "{ended:?}");
     assert!(ended.proof[0].contains("cannot reach n2"), "{ended:?}");
-    for (node, proof) in ALL.iter().zip(&ended.undo_proof) {
-        assert!(proof.starts_with(&format!("{node} has no rule")), "{ended:?}");
+    for (node, proof) in NODES.iter().zip(&ended.undo_proof) {
+        assert!(proof.starts_with(&format!("{node} has nothing")), "{ended:?}");
     }
-    assert_eq!(ended.undo_proof.len(), ALL.len());
+    assert_eq!(ended.undo_proof.len(), NODES.len());
 }
 
 #[tokio::test]
@@ -243,7 +327,7 @@ async fn a_fault_that_was_given_up_half_way_and_stays_is_not_undone() {
     assert!(!failed.undone());
     let (_, ended) = failed.in_force.expect("four nodes were cut");
     assert!(!ended.undone, "{ended:?}");
-    assert!(ended.undo_proof[4].starts_with("n5 still has"), "{ended:?}");
+    assert!(ended.undo_proof[4].starts_with("LT-r1-1 is still on n5: -N LT-r1-1"), "{ended:?}");
     assert_eq!(scene.open_faults(), [1]);
 }
 
@@ -255,21 +339,29 @@ async fn a_node_that_cannot_be_undone_keeps_no_other_from_it() {
     let ended = scene.whole_fault().await;
     assert!(!ended.undone);
     for node in ["n2", "n3", "n4", "n5"] {
-        assert!(ended.undo_proof.iter().any(|p| p.starts_with(&format!("{node} has no rule"))));
+        assert!(ended.undo_proof.iter().any(|p| p.starts_with(&format!("{node} has nothing"))));
     }
     assert_eq!(scene.open_faults(), [1]);
 }
 
 #[tokio::test]
-async fn sides_that_make_no_partition_send_nothing() {
-    let scene = scene(|_| {});
-    let sides = vec![side(&[0]), side(&[7])];
-    let deadline = Duration::from_secs(1);
-    let failed = scene.nemesis.begin(1, PartitionShape::One, sides, deadline).await;
-    let failed = failed.expect_err("there is no server 7");
-    assert!(failed.undone() && failed.nodes.is_empty() && failed.in_force.is_none());
-    assert!(scene.remote.steps().is_empty());
-    assert!(!scene.is_indexed());
+async fn a_fault_that_cannot_be_done_sends_nothing() {
+    let of = |kind, names| of_processes(kind, names);
+    for (fault, reason) in [
+        (split("n1", "n8"), "there is no server 7"),
+        (split("c1", "c2"), "cuts no link of any server"),
+        (of(FaultKind::Kill, "n8"), "there is no server 7"),
+        (of(FaultKind::Pause, ""), "done to nobody"),
+        (of(FaultKind::ClientKill, "c3"), "client c3 has no process"),
+        (of(FaultKind::ClientPause, ""), "done to nobody"),
+    ] {
+        let scene = scene(|_| {});
+        let failed = scene.begin_fault(1, fault).await.expect_err(reason);
+        assert!(failed.to_string().contains(reason), "{failed}");
+        assert!(failed.undone() && failed.hosts.is_empty() && failed.in_force.is_none());
+        assert!(scene.remote.steps().is_empty());
+        assert!(!scene.is_indexed());
+    }
 }
 
 #[tokio::test]
@@ -289,7 +381,7 @@ async fn heal_needs_nothing_but_the_journal_and_may_be_repeated() {
     drop(scene.begin(1).await.expect("applied"));
     let report = scene.heal(FakeRemote::default, true).await;
     assert!(report.is_clean());
-    assert_eq!(report.runs[0].faults[0].nodes.len(), 5);
+    assert_eq!(report.runs[0].faults[0].hosts.len(), 5);
     assert_eq!(scene.open_faults(), [0; 0]);
     assert_eq!(scene.heal(FakeRemote::default, true).await, HealReport::default());
 }
@@ -304,7 +396,7 @@ async fn heal_names_the_nodes_that_it_cannot_reach_with_a_command_and_tries_agai
     };
     let report = scene.heal(broken, true).await;
     assert!(!report.is_clean());
-    let left: Vec<_> = report.runs[0].faults[0].nodes.iter().filter(|node| !node.gone).collect();
+    let left: Vec<_> = report.runs[0].faults[0].hosts.iter().filter(|node| !node.gone).collect();
     assert_eq!(left.len(), 1);
     let by_hand = left[0].by_hand.as_deref().expect("a command");
     assert!(by_hand.starts_with("ssh -p 22 -i /keys/id root@10.1.0.3 '"), "{by_hand}");
@@ -334,20 +426,42 @@ async fn a_run_in_progress_is_passed_over_unless_it_is_named() {
     assert!(!scene.is_indexed());
 }
 
-#[tokio::test]
-async fn a_fault_is_gone_with_its_lab() {
+/// A connection to a lab that is gone: only the control node answers.
+fn unreachable_nodes() -> FakeRemote {
+    let steps = [Step::Undo, Step::Check, Step::Disarm];
+    let unreachable = NODES.iter().flat_map(|node| steps.map(|step| (*node, step)));
+    FakeRemote { unreachable: unreachable.collect(), ..Default::default() }
+}
+
+fn scene_of_a_lab() -> Scene {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut setting = setting(folder.path(), endpoints(), Path::new("/mnt/lt/run"));
-    setting.lab_id = Some("4f2a".into());
+    let setting = NemesisSetting { lab_id: Some("4f2a".into()), ..fake_setting(folder.path()) };
     let remote = Arc::new(FakeRemote::default());
     let nemesis = nemesis(setting, &remote);
-    let scene = Scene { folder, remote, nemesis };
+    Scene { folder, remote, nemesis }
+}
+
+#[tokio::test]
+async fn a_fault_of_nodes_is_gone_with_its_lab() {
+    let scene = scene_of_a_lab();
     drop(scene.begin(1).await.expect("applied"));
-    let refuse = || panic!("a lab that is gone has no nodes to connect to");
-    let report = scene.heal(refuse, false).await;
+    let report = scene.heal(unreachable_nodes, false).await;
     assert!(report.is_clean());
     assert_eq!(report.runs[0].faults[0].lab_gone.as_deref(), Some("4f2a"));
+    assert!(report.runs[0].faults[0].hosts.is_empty());
     assert!(!scene.is_indexed());
+}
+
+#[tokio::test]
+async fn a_fault_of_clients_outlives_its_lab_and_is_healed() {
+    let scene = scene_of_a_lab();
+    let fault = of_processes(FaultKind::ClientPause, "c1");
+    drop(scene.begin_fault(1, fault).await.expect("applied"));
+    let report = scene.heal(unreachable_nodes, false).await;
+    assert!(report.is_clean());
+    let hosts = &report.runs[0].faults[0].hosts;
+    assert_eq!(hosts.len(), 1);
+    assert!(hosts[0].host == CONTROL && hosts[0].gone, "{hosts:?}");
 }
 
 #[tokio::test]
@@ -388,6 +502,7 @@ fn faults_can_be_driven_from_any_task() {
     fn sendable<T: Send>(_: &T) {}
     let scene = scene(|_| {});
     sendable(&scene.begin(1));
+    sendable(&scene.begin_fault(1, fault_of(FaultKind::Kill)));
     sendable(&scene.whole_fault());
     sendable(&scene.nemesis.heal_all_open());
     sendable(&heal(Path::new("x"), None, |_, _| FakeRemote::default(), |_| true));

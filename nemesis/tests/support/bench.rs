@@ -1,29 +1,52 @@
-//! Nodes that are network namespaces on a bridge of their own, reached without SSH: enough to run
-//! the real scripts against a real firewall. Needs root.
+//! Nodes and clients that are network namespaces on a bridge of their own, reached without SSH:
+//! enough to run the real scripts against real firewalls and processes. Needs root.
 
-use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Write};
-use std::net::Ipv4Addr;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use locktest_cluster::{Remote, RemoteCommand, RemoteError, RemoteOutput, SshTarget};
-use locktest_nemesis::Endpoint;
+use locktest_cluster::{AuditLog, Installation, NodeLayout, Service, SshCluster, SshTarget};
+use locktest_history::ClientId;
+use locktest_nemesis::{ClientEndpoint, ClientProcess, Endpoint, NemesisSetting};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::bench_remote::BenchRemote;
+use super::snapshot::{start_ticks, timers_below};
+
 const PORT: u16 = 2380;
+
+/// Where each host takes datagrams.
+const DATAGRAMS: u16 = 2381;
+
+/// Longer than any packet is on its way through a bridge.
+const SILENCE: Duration = Duration::from_millis(150);
 
 /// Added to a client's number, it is the last part of its address.
 const CLIENTS_BEFORE: u8 = 100;
 
-/// Takes connections on every address and closes them.
+/// Takes connections on every address and closes them when the other side does.
 const LISTENER: &str = r#"$s = IO::Socket::INET->new(Listen => 64, LocalPort => 2380, ReuseAddr => 1) or die $!;
-$| = 1; print "ready\n"; while (my $c = $s->accept) { close $c }"#;
+$| = 1; print "ready\n"; while (my $c = $s->accept) { push @all, $c; shift @all if @all > 500 }"#;
 
 /// An untouched table is saved as nothing, a touched one as empty chains.
 const TOUCH: &str = "iptables -w -N touch && iptables -w -X touch";
+
+/// How an attempt to connect ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    Connected,
+    Refused,
+    TimedOut,
+}
 
 /// The namespaces, removed with everything in them when this is dropped.
 pub struct Bench {
@@ -31,7 +54,8 @@ pub struct Bench {
     /// That of the switch, then the nodes', then the clients'.
     namespaces: Vec<String>,
     nodes: usize,
-    listeners: Vec<Child>,
+    /// A process for each client.
+    clients: Vec<Child>,
 }
 
 impl Bench {
@@ -49,7 +73,7 @@ impl Bench {
         let prefix = format!("lt-test-{}-{number}", std::process::id());
         let folder = tempfile::tempdir_in("/var/tmp").expect("a temporary folder");
         let mut bench =
-            Bench { folder, namespaces: Vec::new(), nodes: nodes.into(), listeners: Vec::new() };
+            Bench { folder, namespaces: Vec::new(), nodes: nodes.into(), clients: Vec::new() };
         let switch = format!("{prefix}-s");
         bench.namespaces.push(switch.clone());
         sh(&format!(
@@ -69,25 +93,41 @@ impl Bench {
                  ip netns exec {namespace} sh -c '{TOUCH}'"
             ));
             if name.starts_with('n') {
-                std::fs::create_dir(bench.folder.path().join(name)).expect("a folder");
-                bench.listen(&namespace);
+                fs::create_dir(bench.folder.path().join(&name)).expect("a folder");
+                bench.start_server(&name);
+            } else {
+                let mut client = Command::new("ip");
+                client.args(["netns", "exec", &namespace, "sleep", "600"]);
+                bench.clients.push(client.spawn().expect("ip"));
             }
         }
-        std::fs::create_dir(bench.run_dir()).expect("a folder");
+        for folder in [bench.run_dir(), bench.control_run_dir()] {
+            fs::create_dir(folder).expect("a folder");
+        }
+        let limit = Instant::now() + PATIENCE;
+        while !bench.servers_listen() {
+            assert!(Instant::now() < limit, "waited in vain until the servers listen");
+            std::thread::sleep(POLL);
+        }
         bench
     }
 
-    fn listen(&mut self, namespace: &str) {
-        let mut listener = Command::new("ip")
-            .args(["netns", "exec", namespace, "perl", "-MIO::Socket::INET", "-e", LISTENER])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("ip");
-        let mut line = String::new();
-        let stdout = listener.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        assert_eq!(line, "ready\n");
-        self.listeners.push(listener);
+    fn servers_listen(&self) -> bool {
+        self.node_names().iter().all(|node| self.attempt("n1", node) == Attempt::Connected)
+    }
+
+    /// A server that was started again takes a moment.
+    pub async fn wait_for_servers(&self) {
+        wait_until("the servers listen", || self.servers_listen()).await;
+    }
+
+    /// `n1`, `n2` and so on.
+    pub fn node_names(&self) -> Vec<String> {
+        (1..=self.nodes).map(|n| format!("n{n}")).collect()
+    }
+
+    fn client_names(&self) -> Vec<String> {
+        (1..=self.clients.len()).map(|n| format!("c{n}")).collect()
     }
 
     /// The folder that every node sees as its own.
@@ -95,57 +135,147 @@ impl Bench {
         self.folder.path().join("run")
     }
 
-    /// What a node's own run folder holds.
-    pub fn left_in_run_dir(&self, node: &str) -> Vec<String> {
-        let folder = self.folder.path().join(node);
-        let entries = std::fs::read_dir(folder).expect("a folder");
-        entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    pub fn control_run_dir(&self) -> PathBuf {
+        self.folder.path().join("control")
+    }
+
+    /// The server of a node.
+    pub fn service(&self, node: &str) -> Service {
+        let layout = NodeLayout::new(self.folder.path().join(format!("server-{node}")));
+        let arguments = ["-MIO::Socket::INET", "-e", LISTENER].map(str::to_owned);
+        Service::new("listener", &Installation::of_binary("/usr/bin/perl"), &layout)
+            .arguments(arguments)
+    }
+
+    pub fn start_server(&self, node: &str) {
+        let start = self.service(node).start().script;
+        let namespace = self.namespace(node);
+        sh(&format!("ip netns exec {namespace} sh -c {}", locktest_cluster::quote(&start)));
     }
 
     pub fn endpoints(&self) -> Vec<Endpoint> {
-        (1..=self.nodes)
-            .map(|n| Endpoint {
-                ssh: SshTarget {
-                    name: format!("n{n}"),
-                    host: format!("10.1.0.{n}"),
-                    port: 22,
-                    user: "root".into(),
-                    identity_file: None,
-                    known_hosts_file: None,
-                },
-                address: Ipv4Addr::new(10, 1, 0, n as u8),
-                probe_port: PORT,
-            })
-            .collect()
+        let endpoint = |name: String| {
+            let address = self.address(&name);
+            let services = vec![self.service(&name)];
+            let ssh = SshTarget {
+                name,
+                host: address.to_string(),
+                port: 22,
+                user: "root".into(),
+                identity_file: None,
+                known_hosts_file: None,
+            };
+            Endpoint { ssh, address, probe_port: PORT, services }
+        };
+        self.node_names().into_iter().map(endpoint).collect()
     }
 
-    pub fn clients(&self) -> Vec<Ipv4Addr> {
-        let clients = 1..(self.namespaces.len() - self.nodes) as u8;
-        clients.map(|n| Ipv4Addr::new(10, 1, 0, CLIENTS_BEFORE + n)).collect()
+    pub fn clients(&self) -> Vec<ClientEndpoint> {
+        let client = |name: String| ClientEndpoint {
+            address: self.address(&name),
+            enter: ["ip", "netns", "exec", self.namespace(&name)].map(str::to_owned).into(),
+        };
+        self.client_names().into_iter().map(client).collect()
     }
 
-    /// Whether a client can connect to a node.
-    pub fn connects(&self, client: &str, node: &str) -> bool {
-        let number: usize = client.trim_start_matches('c').parse().expect("a client's name");
-        let namespace = &self.namespaces[self.nodes + number];
-        let address = &self.endpoints()[node_number(node) - 1].address;
-        let connect = format!("exec 3<>/dev/tcp/{address}/{PORT}");
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", namespace, "timeout", "2", "bash", "-c", &connect]);
-        command.stderr(Stdio::null()).status().expect("ip").success()
+    pub fn client_processes(&self) -> Vec<ClientProcess> {
+        let process = |(child, client): (&Child, u32)| ClientProcess {
+            client: ClientId(client),
+            pid: child.id(),
+            start_ticks: start_ticks(child.id()).expect("a client"),
+        };
+        self.clients.iter().zip(0..).map(process).collect()
+    }
+
+    pub fn setting(&self) -> NemesisSetting {
+        NemesisSetting {
+            clients: self.clients(),
+            ..super::setting(self.folder.path(), self.endpoints(), &self.run_dir())
+        }
     }
 
     pub fn remote(&self) -> BenchRemote {
         BenchRemote {
             namespaces: self.namespaces.clone(),
             folder: self.folder.path().to_owned(),
+            control: Arc::new(SshCluster::new(&[], Path::new("/nonexistent"), AuditLog::none())),
             ssh_peer: Some("192.0.2.1".into()),
-            swallow_apply: HashSet::new(),
+            swallow: BTreeSet::new(),
         }
     }
 
-    pub fn namespace(&self, node: &str) -> &str {
-        namespace_of(&self.namespaces, node)
+    fn address(&self, name: &str) -> Ipv4Addr {
+        let number: u8 = name[1..].parse().expect("a number");
+        let before = if name.starts_with('c') { CLIENTS_BEFORE } else { 0 };
+        Ipv4Addr::new(10, 1, 0, before + number)
+    }
+
+    pub fn namespace(&self, name: &str) -> &str {
+        let number: usize = name[1..].parse().expect("a number");
+        let before = if name.starts_with('c') { self.nodes } else { 0 };
+        &self.namespaces[before + number]
+    }
+
+    /// Runs something in the namespace of a host. Sockets that it makes stay there.
+    fn inside<T: Send>(&self, name: &str, act: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(Path::new("/run/netns").join(self.namespace(name)));
+        let namespace = namespace.expect("a namespace");
+        let enter_and_act = || {
+            setns(&namespace, CloneFlags::CLONE_NEWNET).expect("root");
+            act()
+        };
+        std::thread::scope(|scope| scope.spawn(enter_and_act).join().expect("no panic"))
+    }
+
+    /// A connection from a host to the server of a node.
+    pub fn connect(&self, from: &str, to: &str) -> std::io::Result<TcpStream> {
+        let to = SocketAddr::from((self.address(to), PORT));
+        self.inside(from, || TcpStream::connect_timeout(&to, Duration::from_millis(400)))
+    }
+
+    /// What becomes of a connection from a host to the server of a node.
+    pub fn attempt(&self, from: &str, to: &str) -> Attempt {
+        match self.connect(from, to).map_err(|error| error.kind()) {
+            Ok(_) => Attempt::Connected,
+            Err(ErrorKind::ConnectionRefused) => Attempt::Refused,
+            Err(ErrorKind::TimedOut) => Attempt::TimedOut,
+            Err(kind) => panic!("from {from} to {to}: {kind}"),
+        }
+    }
+
+    /// Which hosts hear which, as `(from, to)`: each sends every other one a datagram.
+    pub fn heard(&self) -> BTreeSet<(String, String)> {
+        let names: Vec<String> = self.node_names().into_iter().chain(self.client_names()).collect();
+        let socket = |name: &String| {
+            self.inside(name, || UdpSocket::bind(("0.0.0.0", DATAGRAMS)).expect("a socket"))
+        };
+        let sockets: Vec<UdpSocket> = names.iter().map(socket).collect();
+        for (from, socket) in names.iter().zip(&sockets) {
+            for to in names.iter().filter(|to| *to != from) {
+                // A firewall may tell the sender; what counts is who hears it.
+                let _ = socket.send_to(from.as_bytes(), (self.address(to), DATAGRAMS));
+            }
+        }
+        let mut heard = BTreeSet::new();
+        let quiet_from = Instant::now() + SILENCE;
+        for (to, socket) in names.iter().zip(&sockets) {
+            let mut datagram = [0; 8];
+            loop {
+                let left = quiet_from.saturating_duration_since(Instant::now());
+                let patience = left.max(Duration::from_millis(1));
+                socket.set_read_timeout(Some(patience)).expect("a time-out");
+                match socket.recv(&mut datagram) {
+                    Ok(length) => {
+                        let from = String::from_utf8_lossy(&datagram[..length]).into_owned();
+                        heard.insert((from, to.clone()));
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    // What an earlier datagram met.
+                    Err(_) => {}
+                }
+            }
+        }
+        heard
     }
 
     /// Plants rules as an administrator might have, near and like those of the nemesis.
@@ -171,38 +301,28 @@ impl Bench {
         };
         self.namespaces[1..=self.nodes].iter().map(save).collect()
     }
-
-    /// The processes in a node's namespace.
-    pub fn processes(&self, node: &str) -> HashSet<u32> {
-        pids(self.namespace(node))
-    }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        for listener in &mut self.listeners {
-            let _ = listener.kill();
-            let _ = listener.wait();
+        for client in &mut self.clients {
+            let _ = client.kill();
+            let _ = client.wait();
+        }
+        // A timer leads a process group, and those of the control node are in no namespace.
+        for (timer, _) in timers_below(self.folder.path()) {
+            let _ = killpg(Pid::from_raw(timer), Signal::SIGKILL);
         }
         for namespace in &self.namespaces {
             for pid in pids(namespace) {
-                let pid = nix::unistd::Pid::from_raw(pid as i32);
-                let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
             let _ = Command::new("ip").args(["netns", "del", namespace]).status();
         }
     }
 }
 
-fn namespace_of<'a>(namespaces: &'a [String], node: &str) -> &'a str {
-    &namespaces[node_number(node)]
-}
-
-fn node_number(node: &str) -> usize {
-    node.trim_start_matches('n').parse().expect("a node's name")
-}
-
-fn pids(namespace: &str) -> HashSet<u32> {
+fn pids(namespace: &str) -> Vec<i32> {
     let output = Command::new("ip").args(["netns", "pids", namespace]).output().expect("ip");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().filter_map(|line| line.trim().parse().ok()).collect()
@@ -226,56 +346,16 @@ fn sh_with_input(script: &str, input: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Waits for a condition, within a bound that no working system needs.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(30);
+/// More than any working system needs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// Waits for a condition, within a bound.
+pub async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let limit = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < limit, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Runs scripts in the namespaces, each node with a run folder of its own.
-#[derive(Clone)]
-pub struct BenchRemote {
-    namespaces: Vec<String>,
-    folder: PathBuf,
-    /// Where the SSH connection would come from.
-    pub ssh_peer: Option<String>,
-    /// Nodes on which applying a fault answers "success" and does nothing.
-    pub swallow_apply: HashSet<String>,
-}
-
-impl BenchRemote {
-    fn command(&self, node: &str, command: &RemoteCommand) -> tokio::process::Command {
-        let quote = |path: &Path| locktest_cluster::quote(&path.to_string_lossy());
-        let enter = format!(
-            "mount --bind {} {} && exec timeout -k 1 {} sh -c \"$0\"",
-            quote(&self.folder.join(node)),
-            quote(&self.folder.join("run")),
-            command.timeout.as_secs_f64(),
-        );
-        let namespace = namespace_of(&self.namespaces, node);
-        let mut process = tokio::process::Command::new("ip");
-        process.args(["netns", "exec", namespace, "unshare", "-m", "sh", "-c", &enter]);
-        process.arg(&command.script).env_remove("SSH_CONNECTION").stdin(Stdio::null());
-        if let Some(peer) = &self.ssh_peer {
-            process.env("SSH_CONNECTION", format!("{peer} 50000 10.1.0.1 22"));
-        }
-        process
-    }
-}
-
-impl Remote for BenchRemote {
-    async fn run(&self, node: &str, command: &RemoteCommand) -> Result<RemoteOutput, RemoteError> {
-        if command.purpose.starts_with("apply ") && self.swallow_apply.contains(node) {
-            return Ok(RemoteOutput { status: 0, stdout: String::new(), stderr: String::new() });
-        }
-        let output = self.command(node, command).output().await.expect("ip");
-        Ok(RemoteOutput {
-            status: output.status.code().unwrap_or(255),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        tokio::time::sleep(POLL).await;
     }
 }
