@@ -200,16 +200,11 @@ impl Block {
         if left_out > 0 {
             self.paragraph(3, &format!("{left_out} more in the report"));
         }
+        if let Some(timing) = &verdict.fault_timing {
+            self.paragraph(3, &wording::fault_timing(timing));
+        }
         for skipped in verdict.faults_skipped.iter().take(MAX_ENTRIES) {
-            self.paragraph(
-                3,
-                &format!(
-                    "skipped {} at {}: {}",
-                    wording::fault_kind(skipped.kind, skipped.shape, verdict.recipe),
-                    seconds(skipped.time_ns),
-                    skipped.reason
-                ),
-            );
+            self.paragraph(3, &format!("skipped {}", wording::skipped(skipped, verdict.recipe)));
         }
         self.gap();
     }
@@ -220,7 +215,7 @@ impl Block {
             &format!(
                 "{}  {} {}, {} to {}",
                 fault.id,
-                wording::fault_kind(fault.kind, fault.shape, verdict.recipe),
+                wording::fault_kind(fault),
                 fault.description,
                 seconds(fault.begin_ns),
                 seconds(fault.end_ns)

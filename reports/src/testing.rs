@@ -66,12 +66,16 @@ pub(crate) fn fault(id: u32, begin_s: f64, end_s: f64) -> FaultSummary {
     FaultSummary {
         id,
         kind: FaultKind::Partition,
-        shape: PartitionShape::Leader,
+        aim: Aim::Shape(PartitionShape::Leader),
+        splits_clients: false,
         targets: vec!["n1".into(), "n2".into()],
         description: "n1 n2 | n3 n4 n5".into(),
         begin_ns: at(begin_s),
         in_force_ns: at(begin_s + 0.1),
         end_ns: at(end_s),
+        spread_ms: Some(11.4),
+        uncertainty_ms: Some(7.9),
+        hit_holder: None,
         bit: true,
         proof: vec![
             "143 packets were dropped between n1 and n3 while the fault was in force".into(),
@@ -82,6 +86,10 @@ pub(crate) fn fault(id: u32, begin_s: f64, end_s: f64) -> FaultSummary {
         servers_recovered_ms: Some(3204.0),
         next_grant_ms: Some(412.0),
     }
+}
+
+fn election(time_s: f64, node: &str, step: ElectionStep, line: &str) -> ElectionSeen {
+    ElectionSeen { time_ns: at(time_s), node: node.into(), step, line: line.into() }
 }
 
 /// A run in which nothing was found.
@@ -129,11 +137,23 @@ pub(crate) fn held() -> Verdict {
             registers: None,
         },
         faults: vec![fault(1, 12.0, 22.31), fault(2, 32.4, 42.55)],
+        fault_timing: Some(FaultTiming {
+            faults: 2,
+            median_spread_ms: Some(11.4),
+            median_uncertainty_ms: Some(7.9),
+            aimed_at_holder: 0,
+            hit_holder: 0,
+        }),
         faults_skipped: vec![],
         leader_changes: vec![
             LeaderChange { time_ns: at(15.1), leader: "n4".into(), told_by: "n3".into() },
             LeaderChange { time_ns: at(35.6), leader: "n3".into(), told_by: "n5".into() },
         ],
+        elections: vec![
+            election(14.2, "n4", ElectionStep::Called, "starting a pre-vote at term 2"),
+            election(14.3, "n4", ElectionStep::Won, "election won: term=3 tally=3"),
+        ],
+        election_count: 2,
         latency: Latency {
             acquire: Phases {
                 quiet: percentiles(610, 152.14),
@@ -334,13 +354,16 @@ pub(crate) fn undecided() -> Verdict {
         counts: Counts { acquires_unknown: 41, probes_failed: 12, ..Counts::default() },
         warnings: vec![Warning::ManyUnknown { unknown: 41, acquires: 41 }, Warning::NoFault],
         faults: vec![],
+        fault_timing: None,
         faults_skipped: vec![SkippedFault {
             kind: FaultKind::Partition,
-            shape: PartitionShape::Halves,
+            aim: Aim::Shape(PartitionShape::Halves),
             time_ns: at(12.0),
             reason: "no acquire was granted before".into(),
         }],
         leader_changes: vec![],
+        elections: vec![],
+        election_count: 0,
         latency: Latency {
             acquire: phases.clone(),
             try_acquire: None,

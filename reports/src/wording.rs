@@ -1,11 +1,11 @@
 //! The sentences that the terminal and the page share.
 
 use locktest_analyzer::{
-    Counts, FaultSummary, LeaderChange, PropertyOutcome, RoundShown, RunOutcome, Verdict,
-    ViolationClass,
+    Counts, ElectionSeen, FaultSummary, FaultTiming, LeaderChange, PropertyOutcome, RoundShown,
+    RunOutcome, SkippedFault, Verdict, ViolationClass,
 };
 use locktest_history::{
-    Answer, CasWait, FaultKind, History, PartitionShape, Plan, Recipe, RedlockRequests,
+    Aim, Answer, CasWait, ElectionStep, FaultKind, History, Plan, Recipe, RedlockRequests,
     RoundPurpose, SessionBehavior,
 };
 
@@ -298,20 +298,64 @@ pub(crate) fn class_meaning(class: ViolationClass) -> &'static str {
     }
 }
 
-/// A fault's kind and shape: `partition (leader)`, and where the recipe's servers know nothing of
-/// each other `partition of clients from servers (one)`.
-pub(crate) fn fault_kind(kind: FaultKind, shape: PartitionShape, recipe: Recipe) -> String {
-    let FaultKind::Partition = kind;
-    let what = match recipe.has_independent_servers() {
-        true => "partition of clients from servers",
-        false => "partition",
+/// A fault's kind and aim: `partition (leader)`, `kill (majority)`, and where links of clients are cut
+/// `partition of clients from servers (halves)`.
+pub(crate) fn fault_kind(fault: &FaultSummary) -> String {
+    kind_and_aim(fault.kind, &fault.aim, fault.splits_clients)
+}
+
+fn kind_and_aim(kind: FaultKind, aim: &Aim, splits_clients: bool) -> String {
+    let what = match kind {
+        FaultKind::Partition if splits_clients => "partition of clients from servers",
+        _ => kind.name(),
     };
-    let shape = match shape {
-        PartitionShape::Halves => "halves",
-        PartitionShape::One => "one",
-        PartitionShape::Leader => "leader",
-    };
-    format!("{what} ({shape})")
+    format!("{what} ({})", aim.name())
+}
+
+/// A fault that was not applied, when and why: `kill (leader) at 12.00 s: there was no leader`.
+pub(crate) fn skipped(skipped: &SkippedFault, recipe: Recipe) -> String {
+    let fault = kind_and_aim(skipped.kind, &skipped.aim, recipe.has_independent_servers());
+    format!("{fault} at {}: {}", seconds(skipped.time_ns), skipped.reason)
+}
+
+/// How well the faults were timed and aimed: `in force on all hosts within 12.0 ms of each other
+/// (median of 20 faults), begin and end known to 8.0 ms (median); 9 of 10 faults aimed at a holder
+/// hit a client that still held`.
+pub(crate) fn fault_timing(timing: &FaultTiming) -> String {
+    let spread = timing.median_spread_ms.map(|ms| {
+        let (ms, faults) = (duration(ms), count(timing.faults, "fault"));
+        format!("in force on all hosts within {ms} of each other (median of {faults})")
+    });
+    let uncertainty = timing
+        .median_uncertainty_ms
+        .map(|ms| format!("begin and end known to {} (median)", duration(ms)));
+    let times: Vec<String> = spread.into_iter().chain(uncertainty).collect();
+    let times = (!times.is_empty()).then(|| times.join(", "));
+    let aimed = (timing.aimed_at_holder > 0).then(|| {
+        let aimed = count(timing.aimed_at_holder, "fault");
+        format!("{} of {aimed} aimed at a holder hit a client that still held", timing.hit_holder)
+    });
+    times.into_iter().chain(aimed).collect::<Vec<_>>().join("; ")
+}
+
+/// A step of an election: `n3 won at 13.19 s: became leader at term 4`.
+pub(crate) fn election(election: &ElectionSeen) -> String {
+    format!(
+        "{} {} at {}: {}",
+        election.node,
+        election_step(election.step),
+        seconds(election.time_ns),
+        election.line
+    )
+}
+
+/// What a server did in an election.
+pub(crate) fn election_step(step: ElectionStep) -> &'static str {
+    match step {
+        ElectionStep::Called => "called for votes",
+        ElectionStep::Won => "won",
+        ElectionStep::SteppedDown => "stepped down",
+    }
 }
 
 /// What independent servers said: `acquire at 13.360 s: n1 yes 1.0 ms, n2 no 2.0 ms; 51.0 ms in all,
@@ -349,23 +393,26 @@ pub(crate) fn leader_change(change: &LeaderChange) -> String {
 }
 
 /// What came after a fault: `all servers wrote again after 3.20 s, next grant after 412.0 ms`. Where
-/// there are no locks, the next write.
+/// there are no locks, the next write; after what was done to the processes of clients no server has
+/// to recover.
 pub(crate) fn recovery(fault: &FaultSummary, takes_locks: bool) -> String {
     let next = if takes_locks { "grant" } else { "write" };
+    let concerns_servers = !matches!(fault.kind, FaultKind::ClientPause | FaultKind::ClientKill);
     let servers = match fault.servers_recovered_ms {
-        Some(ms) => format!("all servers wrote again after {}", duration(ms)),
-        None => "not all servers were seen to write again".to_owned(),
+        Some(ms) => format!("all servers wrote again after {}, ", duration(ms)),
+        None if concerns_servers => "not all servers were seen to write again, ".to_owned(),
+        None => String::new(),
     };
     let grant = match fault.next_grant_ms {
         Some(ms) => format!("next {next} after {}", duration(ms)),
         None => format!("no {next} was seen after it"),
     };
-    format!("{servers}, {grant}")
+    servers + &grant
 }
 
 #[cfg(test)]
 mod tests {
-    use locktest_history::Backend;
+    use locktest_history::{Backend, PartitionShape, Target};
 
     use super::*;
     use crate::testing;
@@ -422,6 +469,61 @@ mod tests {
         assert_eq!(names(&Plan::of(Backend::Zookeeper)), [""; 0]);
         let etcd = Plan { cas_wait: Some(CasWait::Poll), ..Plan::of(Backend::Etcd) };
         assert_eq!(recipe_options(&etcd), [("waits", "by trying again and again".to_owned())]);
+    }
+
+    #[test]
+    fn a_fault_is_named_by_its_kind_its_aim_and_whether_it_splits_clients() {
+        let fault = |kind, aim, splits_clients| {
+            fault_kind(&FaultSummary { kind, aim, splits_clients, ..testing::fault(1, 1.0, 2.0) })
+        };
+        let halves = || Aim::Shape(PartitionShape::Halves);
+        assert_eq!(fault(FaultKind::Partition, halves(), false), "partition (halves)");
+        assert_eq!(
+            fault(FaultKind::Partition, halves(), true),
+            "partition of clients from servers (halves)"
+        );
+        let (majority, holder) = (Aim::Target(Target::Majority), Aim::Target(Target::Holder));
+        assert_eq!(fault(FaultKind::Kill, majority, false), "kill (majority)");
+        assert_eq!(fault(FaultKind::ClientPause, holder.clone(), false), "client-pause (holder)");
+        assert_eq!(fault(FaultKind::ClientPartition, holder, true), "client-partition (holder)");
+    }
+
+    #[test]
+    fn the_timing_of_faults_is_told_as_far_as_it_is_known() {
+        let timing = FaultTiming {
+            faults: 20,
+            median_spread_ms: Some(12.0),
+            median_uncertainty_ms: Some(8.0),
+            aimed_at_holder: 10,
+            hit_holder: 9,
+        };
+        assert_eq!(
+            fault_timing(&timing),
+            "in force on all hosts within 12.0 ms of each other (median of 20 faults), begin and end known to 8.0 ms (median); 9 of 10 faults aimed at a holder hit a client that still held"
+        );
+        let no_spread = FaultTiming { faults: 0, median_spread_ms: None, ..timing.clone() };
+        assert!(fault_timing(&no_spread).starts_with("begin and end known to 8.0 ms (median); "));
+        let aimed = FaultTiming { median_uncertainty_ms: None, aimed_at_holder: 1, ..no_spread };
+        let aimed = FaultTiming { hit_holder: 0, ..aimed };
+        assert_eq!(
+            fault_timing(&aimed),
+            "0 of 1 fault aimed at a holder hit a client that still held"
+        );
+        let timed = FaultTiming { aimed_at_holder: 0, ..timing };
+        assert!(fault_timing(&timed).ends_with("known to 8.0 ms (median)"));
+    }
+
+    #[test]
+    fn no_server_has_to_recover_from_what_was_done_to_clients() {
+        let fault = |kind, ms| FaultSummary {
+            kind,
+            servers_recovered_ms: ms,
+            ..testing::fault(1, 1.0, 2.0)
+        };
+        let next = "next grant after 412.0 ms";
+        assert_eq!(recovery(&fault(FaultKind::ClientKill, None), true), next);
+        let unseen = format!("not all servers were seen to write again, {next}");
+        assert_eq!(recovery(&fault(FaultKind::Kill, None), true), unseen);
     }
 
     #[test]

@@ -168,18 +168,25 @@ impl Story {
 
     fn fault(&mut self, id: u32, begin_ms: u64) {
         let end_ns = (begin_ms + FAULT_MS) * MS;
+        let [minority, majority] =
+            [0..2, 2..5].map(|side| side.map(|n| Party::Server(NodeId(n))).collect::<Vec<_>>());
+        let aim = Aim::Shape(PartitionShape::Halves);
+        let fault = Fault {
+            cuts: Cut::both_ways(&minority, &majority).into(),
+            ..Fault::new(FaultKind::Partition, aim, FAULT_MS)
+        };
         let begun = FaultBegun {
             id,
-            kind: FaultKind::Partition,
-            shape: PartitionShape::Halves,
-            sides: [0..2, 2..5].map(|side| Side::of_servers(side.map(NodeId))).into(),
+            fault,
             begin_ns: begin_ms * MS,
             in_force_ns: (begin_ms + 60) * MS,
+            hosts: vec![],
         };
         let ended = FaultEnded {
             id,
             heal_begin_ns: end_ns - 60 * MS,
             end_ns,
+            hosts: vec![],
             bit: true,
             proof: vec!["1234 packets from n3 were dropped at n1".into()],
             undone: true,

@@ -15,6 +15,10 @@ pub(crate) enum Mark {
     HoldBegins,
     /// Its end; `freed` if the service confirmed it.
     HoldEnds { freed: bool },
+    /// From now on a holder can send nothing, and so renew nothing.
+    HolderFallsSilent,
+    /// That is over, and its hold is not.
+    HolderSpeaksAgain,
     /// Somebody may hold who was not told, or not yet.
     MayHoldBegins,
     /// That is over but for the lease; with `freed` it is over at all.
@@ -120,6 +124,15 @@ impl KeyClock {
                 self.holding -= 1;
                 self.vanished = !freed && self.holding == 0;
                 self.turn();
+            }
+            Mark::HolderFallsSilent => {
+                self.holding -= 1;
+                self.vanished = self.holding == 0;
+                self.turn();
+            }
+            Mark::HolderSpeaksAgain => {
+                self.turn();
+                self.holding += 1;
             }
             Mark::MayHoldBegins => self.may_hold += 1,
             Mark::MayHoldEnds { freed } => {

@@ -1,11 +1,12 @@
-//! Faults: when they were in force, what came of them, and the changes of leader beside them.
+//! Faults: when they were in force, what they amounted to together, and the changes of leader beside
+//! them.
 
-use locktest_history::{ClientId, FaultBegun, FaultEnded, NodeId, Plan, Side};
+use locktest_history::{ClientId, FaultBegun, FaultEnded, NodeId, Party, Plan};
 
 use crate::observed::Observed;
 use crate::servers::Servers;
-use crate::time::{Spans, ns_to_ms};
-use crate::verdict::{FaultSummary, LeaderChange, SkippedFault};
+use crate::time::Spans;
+use crate::verdict::LeaderChange;
 
 /// One fault that was applied.
 #[derive(Clone, Copy, Debug)]
@@ -17,34 +18,20 @@ pub(crate) struct Fault<'h> {
     pub(crate) end_ns: u64,
 }
 
-impl Fault<'_> {
+impl<'h> Fault<'h> {
     pub(crate) fn bit(&self) -> bool {
         self.ended.is_some_and(|ended| ended.bit)
     }
 
-    /// The side that has more than half of all `servers`.
-    pub(crate) fn majority_side(&self, servers: usize) -> Option<&Side> {
-        self.begun.sides.iter().find(|side| side.servers.len() * 2 > servers)
+    /// What was done to whom.
+    pub(crate) fn done(&self) -> &'h locktest_history::Fault {
+        &self.begun.fault
     }
 
-    /// Whether it comes between clients and servers.
-    fn splits_clients(&self) -> bool {
-        self.begun.sides.iter().any(|side| !side.clients.is_empty())
-    }
-
-    /// Whether a client cannot reach a majority of all servers. One that took the place of a dead one
-    /// is where that one was; of one on no side nobody knows what it reaches.
-    pub(crate) fn cuts_off(&self, client: ClientId, plan: &Plan) -> bool {
-        let clients = u32::try_from(plan.client_seeds.len()).unwrap_or(u32::MAX).max(1);
-        let place = ClientId(client.0 % clients);
-        let majority = self.majority_side(plan.nodes.len());
-        self.splits_clients() && !majority.is_some_and(|side| side.clients.contains(&place))
-    }
-
-    /// Whether it leaves some client a majority of all `servers`.
-    pub(crate) fn leaves_a_majority(&self, servers: usize) -> bool {
-        let majority = self.majority_side(servers);
-        majority.is_some_and(|side| !self.splits_clients() || !side.clients.is_empty())
+    /// Until when it may be in force: for ever, if it could not be shown to be gone.
+    pub(crate) fn until_ns(&self) -> u64 {
+        let is_gone = self.ended.is_some_and(|ended| ended.undone);
+        if is_gone { self.end_ns } else { u64::MAX }
     }
 
     /// When it comes into force and when it is undone.
@@ -53,22 +40,60 @@ impl Fault<'_> {
         std::iter::once((self.begun.begin_ns, self.begun.in_force_ns)).chain(undone)
     }
 
-    /// From its end until its servers had recovered, or for ever.
-    pub(crate) fn recovery(&self, servers: &Servers) -> (u64, u64) {
-        (self.end_ns, recovered_ns(self, servers).unwrap_or(u64::MAX))
+    /// When every server had answered a write that began after the end. What was done to the
+    /// processes of clients alone, no server has to recover from.
+    pub(crate) fn recovered_ns(&self, servers: &Servers) -> Option<u64> {
+        let concerns_servers = !self.done().servers.is_empty() || !self.done().cuts.is_empty();
+        let nodes = servers.nodes().filter(|_| concerns_servers);
+        nodes
+            .map(|node| servers.answered_after(node, self.end_ns))
+            .try_fold(self.end_ns, |latest, answered| Some(latest.max(answered?)))
     }
 
-    /// Such as `n1 n2 | n3 n4 n5`, or `n1 c1 c3 | n2 n3 c2`.
-    fn description(&self, observed: &Observed) -> String {
-        let sides = self.begun.sides.iter().map(|side| names(side, observed).join(" "));
-        sides.collect::<Vec<_>>().join(" | ")
+    /// From its end until its servers had recovered, or for ever.
+    pub(crate) fn recovery(&self, servers: &Servers) -> (u64, u64) {
+        (self.end_ns, self.recovered_ns(servers).unwrap_or(u64::MAX))
     }
 }
 
-/// The servers of a side, then its clients.
-fn names(side: &Side, observed: &Observed) -> Vec<String> {
-    let servers = side.servers.iter().map(|node| observed.plan.node_name(*node));
-    servers.chain(side.clients.iter().map(ClientId::to_string)).collect()
+/// A time in which the same faults are in force, and what they amount to together.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) from_ns: u64,
+    pub(crate) to_ns: u64,
+    /// All that they do to servers and to links.
+    pub(crate) together: locktest_history::Fault,
+    paused: Vec<ClientId>,
+}
+
+impl Stretch {
+    /// Whether some client is left that runs and reaches a majority of the servers.
+    pub(crate) fn leaves_a_majority(&self, plan: &Plan) -> bool {
+        let count = plan.nodes.len();
+        let majority = if plan.recipe.has_independent_servers() {
+            None
+        } else {
+            match self.together.connected_majority(count) {
+                Some(majority) => Some(majority),
+                None => return false,
+            }
+        };
+        let paused: Vec<ClientId> = self.paused.iter().map(|client| place(*client, plan)).collect();
+        let planned = (0u32..).take(plan.client_seeds.len()).map(ClientId);
+        planned.filter(|client| !paused.contains(client)).any(|client| match &majority {
+            Some(majority) => majority.iter().any(|node| self.together.reaches(client, *node)),
+            None => {
+                let nodes = (0u16..).take(count).map(NodeId);
+                nodes.filter(|node| self.together.reaches(client, *node)).count() * 2 > count
+            }
+        })
+    }
+}
+
+/// Where a client is: the one that it took the place of, if that one died, had the same address.
+pub(crate) fn place(client: ClientId, plan: &Plan) -> ClientId {
+    let clients = u32::try_from(plan.client_seeds.len()).unwrap_or(u32::MAX).max(1);
+    ClientId(client.0 % clients)
 }
 
 /// Every fault that was applied, in order of their begins.
@@ -97,12 +122,13 @@ impl<'h> Faults<'h> {
         self.0.iter().filter(|fault| fault.bit()).count() as u64
     }
 
-    /// The fault that was in force, in words.
+    /// The faults that were in force, in words.
     pub(crate) fn during(&self, observed: &Observed, time_ns: u64) -> Option<String> {
         let in_force = |fault: &&Fault| (fault.begun.begin_ns..=fault.end_ns).contains(&time_ns);
-        let fault = self.0.iter().rev().find(in_force)?;
-        let partition = observed.plan.partition_in_words(&fault.begun.sides);
-        Some(format!("fault {}: {partition}", fault.begun.id))
+        let words = self.0.iter().filter(in_force).map(|fault| {
+            format!("fault {}: {}", fault.begun.id, observed.plan.fault_in_words(fault.done()))
+        });
+        words.reduce(|words, next| format!("{words}, and {next}"))
     }
 
     /// When faults were in force.
@@ -115,67 +141,54 @@ impl<'h> Faults<'h> {
         Spans::union(self.0.iter().map(|fault| fault.recovery(servers)).collect())
     }
 
-    pub(crate) fn summaries(
-        &self,
-        observed: &Observed,
-        servers: &Servers,
-        served_ns: &[u64],
-    ) -> Vec<FaultSummary> {
-        let served_after = |time_ns: u64| {
-            served_ns.get(served_ns.partition_point(|served_ns| *served_ns < time_ns))
-        };
-        let summary = |fault: &Fault<'h>| {
-            let begun = fault.begun;
-            let unknown = || {
-                let rest = if observed.cut_short {
-                    "the run was cut short"
-                } else {
-                    "its end was not recorded"
-                };
-                vec![format!("the history ends while the fault is in force: {rest}")]
-            };
-            let ended = fault.ended;
-            FaultSummary {
-                id: begun.id,
-                kind: begun.kind,
-                shape: begun.shape,
-                targets: begun.sides.first().map_or(vec![], |side| names(side, observed)),
-                description: fault.description(observed),
-                begin_ns: begun.begin_ns,
-                in_force_ns: begun.in_force_ns,
-                end_ns: fault.end_ns,
-                bit: fault.bit(),
-                proof: ended.map_or_else(unknown, |ended| ended.proof.clone()),
-                undone: ended.is_some_and(|ended| ended.undone),
-                undo_proof: ended.map_or_else(unknown, |ended| ended.undo_proof.clone()),
-                servers_recovered_ms: ended
-                    .and_then(|_| recovered_ns(fault, servers))
-                    .map(|time_ns| ns_to_ms(time_ns - fault.end_ns)),
-                next_grant_ms: ended
-                    .and_then(|_| served_after(fault.end_ns))
-                    .map(|served_ns| ns_to_ms(served_ns - fault.end_ns)),
+    /// What was in force when, cut wherever a fault begins or ends. Faults that overlap have to be
+    /// looked at together: each alone may leave a majority, and all of them none.
+    pub(crate) fn stretches(&self) -> Vec<Stretch> {
+        let begins_and_ends =
+            self.0.iter().flat_map(|fault| [fault.begun.begin_ns, fault.until_ns()]);
+        let mut times: Vec<u64> = begins_and_ends.collect();
+        times.sort_unstable();
+        times.dedup();
+        let mut coming = self.0.iter().peekable();
+        let mut in_force: Vec<&Fault> = Vec::new();
+        let mut stretches = Vec::new();
+        for (&from_ns, &to_ns) in times.iter().zip(times.iter().skip(1)) {
+            while let Some(fault) = coming.next_if(|fault| fault.begun.begin_ns <= from_ns) {
+                in_force.push(fault);
             }
-        };
-        self.0.iter().map(summary).collect()
+            in_force.retain(|fault| fault.until_ns() > from_ns);
+            let Some((first, others)) = in_force.split_first() else { continue };
+            let mut together = first.done().clone();
+            for other in others {
+                together.servers.extend(&other.done().servers);
+                together.cuts.extend_from_slice(&other.done().cuts);
+            }
+            let paused = in_force.iter().map(|fault| fault.done()).flat_map(|done| {
+                done.clients.iter().copied().filter(|client| done.pauses(*client))
+            });
+            stretches.push(Stretch { from_ns, to_ns, paused: paused.collect(), together });
+        }
+        stretches
+    }
+
+    /// When faults that bit were in force and left a majority; `None` if none did.
+    pub(crate) fn left_a_majority(&self, plan: &Plan) -> Option<Spans> {
+        let bit = self
+            .0
+            .iter()
+            .filter(|fault| fault.bit())
+            .filter_map(|fault| Some((fault.begun.in_force_ns, fault.ended?.heal_begin_ns)));
+        let bit = Spans::union(bit.collect());
+        let left = self.stretches().into_iter().filter(|stretch| stretch.leaves_a_majority(plan));
+        let left = Spans::union(left.map(|stretch| (stretch.from_ns, stretch.to_ns)).collect());
+        let both = Spans::shared([&bit, &left], 2);
+        (!both.is_empty()).then_some(both)
     }
 }
 
-/// When every server of the sides had answered a write that began after the end.
-fn recovered_ns(fault: &Fault, servers: &Servers) -> Option<u64> {
-    let nodes = fault.begun.sides.iter().flat_map(|side| &side.servers);
-    nodes
-        .map(|node| servers.answered_after(*node, fault.end_ns))
-        .try_fold(fault.end_ns, |latest, answered| Some(latest.max(answered?)))
-}
-
-pub(crate) fn skipped(observed: &Observed) -> Vec<SkippedFault> {
-    let skipped = observed.faults_skipped.iter().map(|fault| SkippedFault {
-        kind: fault.kind,
-        shape: fault.shape,
-        time_ns: fault.time_ns,
-        reason: fault.reason.clone(),
-    });
-    skipped.collect()
+/// Whether the fault cuts a link between a client and a server.
+pub(crate) fn separates(done: &locktest_history::Fault, place: ClientId, node: NodeId) -> bool {
+    done.separates(Party::Client(place), Party::Server(node))
 }
 
 /// The changes of leader: each time a server names another leader than the last that any named.

@@ -6,13 +6,15 @@
 //! A history is first put in order (`observed`, `operation`). Each rule then reads it and adds what
 //! it found to the `findings`: mutual exclusion (`overlap`), what the service itself admits
 //! (`evidence`), `tokens`, the protected `resource` or values in the store (`store_resource`), every
-//! `register`, `liveness` and `availability`. The `outcome` of the run and of its four rows follows
+//! `register`, `liveness` and `availability`. The last two rest on what the `faults` left: which
+//! `servers` count, and what `reach`es them. The `outcome` of the run and of its four rows follows
 //! from those. Every rule is near-linear in the history but for the search of a register's order,
 //! which has a budget.
 
 mod availability;
 mod clock;
 mod evidence;
+mod fault_summary;
 mod faults;
 mod findings;
 mod hold;
@@ -25,6 +27,7 @@ mod outcome;
 mod overlap;
 mod possession;
 mod promised;
+mod reach;
 mod register;
 mod resource;
 mod servers;
@@ -48,6 +51,7 @@ use crate::findings::Findings;
 use crate::hold::Tenure;
 use crate::observed::Observed;
 use crate::outcome::Evidence;
+use crate::reach::Reach;
 use crate::servers::Servers;
 
 /// Decides a history.
@@ -64,13 +68,14 @@ pub fn analyze_so_far(history: &History, heard: &Heard) -> Verdict {
 fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
     let faults = Faults::new(observed);
     let servers = Servers::new(observed, &faults);
+    let reach = Reach::new(observed, &faults, &servers);
     let tenures = hold::tenures(observed);
     let by_key = overlap::by_key(&tenures);
     let leader_changes = faults::leader_changes(observed);
     let served_ns = served_ns(observed, &tenures);
     let restarts = liveness::restarts(&faults, &leader_changes);
     let unsettled = liveness::unsettled(observed, &faults, &servers, &leader_changes);
-    let possessions = possession::possessions(observed, &servers, &unsettled);
+    let possessions = possession::possessions(observed, &reach, &unsettled);
 
     let mut findings = Findings::new(observed, &faults);
     overlap::overlaps(observed, &by_key, &mut findings);
@@ -82,7 +87,8 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         false => resource::lost_updates(observed, &tenures, &mut findings),
     };
     let registers = register::not_linearizable(observed, &mut findings);
-    let liveness = liveness::deadlocks(observed, &servers, &restarts, &possessions, &mut findings);
+    let liveness =
+        liveness::deadlocks(observed, (&servers, &reach), &restarts, &possessions, &mut findings);
     availability::outages(observed, &servers, &restarts, &served_ns, &mut findings);
 
     let longest_gap_ns = latency::longest_gap_ns(observed, &tenures);
@@ -109,6 +115,7 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
     let properties = evidence.properties();
     let outcome = evidence.run(&properties);
     let run = &history.run;
+    let summaries = fault_summary::summaries(observed, &faults, &servers, &tenures, &served_ns);
     Verdict {
         schema_version: VERDICT_SCHEMA_VERSION,
         outcome,
@@ -127,9 +134,12 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         not_tested: evidence.not_tested(&properties, leader_changes.len()),
         properties,
         counts: evidence.counts,
-        faults: faults.summaries(observed, &servers, &served_ns),
-        faults_skipped: faults::skipped(observed),
+        fault_timing: fault_summary::timing(&summaries),
+        faults: summaries,
+        faults_skipped: fault_summary::skipped(observed),
         leader_changes,
+        elections: fault_summary::elections(observed),
+        election_count: observed.elections.len() as u64,
         latency: latency::latency(observed, &faults, &servers),
         longest_gap_ms: longest_gap_ns.map(time::ns_to_ms),
         violation_counts: findings.counts().clone(),

@@ -4,6 +4,11 @@
 //! writes, and nobody may hold the lock. It starts again when a holder gives up or falls silent, at
 //! each change of leader, at each begin and end of a fault, and when the store answers again. The
 //! bound is what the service may keep a silent holder's lock plus what it may take to recover.
+//!
+//! A holder that is paused or cut off from all servers has fallen silent, whatever it believes: as soon
+//! as the last request that it can have sent is over, the lock counts as nobody's until it can send
+//! again. The same goes for whoever may hold without knowing. What is sent for the first time in
+//! such a time is not granted in it.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +20,7 @@ use crate::findings::{Finding, Findings};
 use crate::observed::Observed;
 use crate::operation::Attempt;
 use crate::possession::Possession;
+use crate::reach::Reach;
 use crate::servers::Servers;
 use crate::time::{Spans, ms_to_ns, seconds};
 use crate::verdict::{LeaderChange, ViolationClass};
@@ -52,9 +58,10 @@ pub(crate) fn restarts(faults: &Faults, leader_changes: &[LeaderChange]) -> Vec<
     restarts
 }
 
-/// When replies can get lost: while a fault comes and goes, at a change of leader, and while the
-/// store does not answer writes. A partition in force leaves the connections of clients alone that
-/// it does not split.
+/// When replies can get lost: while a fault of servers or of their links comes and goes, at a change
+/// of leader, and while the store does not answer writes. A fault in force leaves the connections
+/// alone that it does not concern; those that it does are in `reach`, as is all that concerns clients
+/// alone.
 pub(crate) fn unsettled(
     observed: &Observed,
     faults: &Faults,
@@ -62,7 +69,8 @@ pub(crate) fn unsettled(
     leader_changes: &[LeaderChange],
 ) -> Spans {
     let changes = leader_changes.iter().map(|change| (change.time_ns, change.time_ns));
-    let turns = changes.chain(faults.iter().flat_map(|fault| fault.turns()));
+    let of_servers = faults.iter().filter(|fault| !fault.done().kind.is_of_clients());
+    let turns = changes.chain(of_servers.flat_map(|fault| fault.turns()));
     // An instant is the shortest span.
     let mut spans: Vec<(u64, u64)> =
         turns.map(|(from_ns, to_ns)| (from_ns, to_ns.saturating_add(1))).collect();
@@ -90,7 +98,7 @@ struct Course<'o, 'h> {
 /// before the run was disturbed. O(n log n).
 pub(crate) fn deadlocks(
     observed: &Observed,
-    servers: &Servers,
+    (servers, reach): (&Servers, &Reach),
     restarts: &[u64],
     possessions: &[Possession],
     findings: &mut Findings,
@@ -100,13 +108,14 @@ pub(crate) fn deadlocks(
         let Course { waiters, marks } = keys.entry(attempt.key()).or_default();
         waiters.push(attempt);
         let (begin, end) = (attempt.acquire.invoke_ns(), attempt.asked_until_ns());
-        let out_of_reach = servers.out_of_reach(attempt.acquire.invoke);
+        let out_of_reach = reach.out_of_reach(attempt.acquire.invoke);
         out_of_reach.outside(begin, end).for_each(|span| add_wait(marks, span));
     }
     for possession in possessions {
         // A key for which nobody waits cannot be withheld from anybody.
         let Some(Course { marks, .. }) = keys.get_mut(&possession.key) else { continue };
-        add_possession(marks, possession, ms_to_ns(observed.plan.lock_delay_ms));
+        let silent = reach.silent(possession.owner.0);
+        add_possession(marks, possession, silent, ms_to_ns(observed.plan.lock_delay_ms));
     }
     // At the end every process ends.
     let over_ns = observed.time_up_ns.unwrap_or(observed.end_ns);
@@ -125,7 +134,7 @@ pub(crate) fn deadlocks(
             let passed_ns = clock.advance(time_ns);
             if let Some(passed_ns) = passed_ns.filter(|ns| *ns < observed.undisturbed_until_ns()) {
                 findings.add(ViolationClass::Deadlock, passed_ns, key, (ClientId(0), 0), || {
-                    describe(observed, key, &waiters, possessions, passed_ns)
+                    describe(observed, key, &waiters, (possessions, reach), passed_ns)
                 });
             }
             clock.apply(mark);
@@ -149,18 +158,32 @@ fn add_wait(marks: &mut Vec<(u64, Mark)>, (begin_ns, end_ns): (u64, u64)) {
     }
 }
 
-fn add_possession(marks: &mut Vec<(u64, Mark)>, possession: &Possession, lock_delay_ns: u64) {
-    let &Possession { begin_ns, end_ns, freed, .. } = possession;
-    marks.push((begin_ns, Mark::MayHoldBegins));
-    match possession.granted_ns {
-        Some(granted_ns) => {
-            marks.push((granted_ns, Mark::MayHoldEnds { freed: true }));
-            marks.push((granted_ns, Mark::HoldBegins));
-            marks.push((end_ns, Mark::HoldEnds { freed }));
-        }
-        // After a session is given up, lock-delay keeps the lock a little longer.
-        None => marks.push((end_ns.saturating_add(lock_delay_ns), Mark::MayHoldEnds { freed })),
+/// All times within one possession ascend, so that each mark finds what it ends.
+fn add_possession(
+    marks: &mut Vec<(u64, Mark)>,
+    possession: &Possession,
+    silent: &Spans,
+    lock_delay_ns: u64,
+) {
+    let &Possession { begin_ns, granted_ns, end_ns, freed, .. } = possession;
+    let untold_until_ns = granted_ns.unwrap_or(end_ns);
+    let at_once = (begin_ns == untold_until_ns).then_some((begin_ns, begin_ns));
+    for (from_ns, to_ns) in silent.outside(begin_ns, untold_until_ns).chain(at_once) {
+        marks.push((from_ns, Mark::MayHoldBegins));
+        marks.push(match granted_ns {
+            _ if to_ns < untold_until_ns => (to_ns, Mark::MayHoldEnds { freed: false }),
+            Some(granted_ns) => (granted_ns, Mark::MayHoldEnds { freed: true }),
+            // After a session is given up, lock-delay keeps the lock a little longer.
+            None => (end_ns.saturating_add(lock_delay_ns), Mark::MayHoldEnds { freed }),
+        });
     }
+    let Some(granted_ns) = granted_ns else { return };
+    marks.push((granted_ns, Mark::HoldBegins));
+    for (from_ns, to_ns) in silent.inside(granted_ns, end_ns) {
+        marks.push((from_ns, Mark::HolderFallsSilent));
+        marks.push((to_ns, Mark::HolderSpeaksAgain));
+    }
+    marks.push((end_ns, Mark::HoldEnds { freed }));
 }
 
 fn keep_longest(longest: &mut Option<(KeyId, u64)>, key: KeyId, time_ns: u64) {
@@ -173,7 +196,7 @@ fn describe(
     observed: &Observed,
     key: KeyId,
     attempts: &[&Attempt],
-    possessions: &[Possession],
+    (possessions, reach): (&[Possession], &Reach),
     passed_ns: u64,
 ) -> Finding {
     let waiting: Vec<&&Attempt> = attempts
@@ -184,22 +207,40 @@ fn describe(
         })
         .collect();
     let names: Vec<String> = waiting.iter().map(|attempt| attempt.client().to_string()).collect();
-    let before = possessions.iter().filter(|possession| {
-        possession.key == key && possession.granted_ns.is_some() && possession.end_ns <= passed_ns
-    });
-    let holder = before.max_by_key(|possession| possession.end_ns);
+    // Since when each is no holder any more, and whether that is because it fell silent.
+    let gone = |possession: &Possession| {
+        let granted_ns = possession.granted_ns.filter(|ns| *ns <= passed_ns)?;
+        let silent = reach.silent(possession.owner.0);
+        let silent_ns =
+            silent.inside(granted_ns, possession.end_ns).find_map(|(from_ns, to_ns)| {
+                (from_ns..to_ns).contains(&passed_ns).then_some((from_ns, true))
+            });
+        silent_ns.or((possession.end_ns <= passed_ns).then_some((possession.end_ns, false)))
+    };
+    let before = possessions.iter().filter(|possession| possession.key == key);
+    let before = before.filter_map(|possession| Some((gone(possession)?, possession)));
+    let holder = before.max_by_key(|(gone, _)| *gone);
     let last = match holder {
-        Some(holder) if holder.freed => {
-            format!("its last holder {} gave it up by {}", holder.owner.0, seconds(holder.end_ns))
-        }
-        Some(holder) => format!(
-            "its last holder {} gave no sign of life after {}",
+        Some(((from_ns, true), holder)) => format!(
+            "its last holder {} was paused or cut off and could not renew from {} on",
             holder.owner.0,
-            seconds(holder.end_ns)
+            seconds(from_ns)
         ),
+        Some(((end_ns, _), holder)) if holder.freed => {
+            format!("its last holder {} gave it up by {}", holder.owner.0, seconds(end_ns))
+        }
+        Some(((end_ns, _), holder)) => {
+            format!(
+                "its last holder {} gave no sign of life after {}",
+                holder.owner.0,
+                seconds(end_ns)
+            )
+        }
         None => "it had no holder before".to_owned(),
     };
-    let held = attempts.iter().filter(|attempt| Some(attempt.owner()) == holder.map(|h| h.owner));
+    let held = attempts
+        .iter()
+        .filter(|attempt| Some(attempt.owner()) == holder.map(|(_, holder)| holder.owner));
     Finding {
         why: format!(
             "{} was granted to nobody for more than the bound of {}, while {} waited for it and the store answered writes; {last}",

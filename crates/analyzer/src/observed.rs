@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use locktest_history::{
-    ClientExit, ClientId, Event, ExitCause, FaultBegun, FaultEnded, FaultSkipped, Function,
-    History, LeaderView, Milestone, NodeId, Outcome, Phase, Plan, Probe, Record, Round,
-    RoundPurpose, Workload,
+    ClientExit, ClientId, Election, Event, ExitCause, FaultBegun, FaultEnded, FaultKind,
+    FaultSkipped, Function, History, LeaderView, Milestone, NodeId, Outcome, Phase, Plan, Probe,
+    Record, Round, RoundPurpose, Workload,
 };
 
 use crate::operation::{Attempt, ClientEnd, Malformed, Operation, Operations};
@@ -42,6 +42,8 @@ pub(crate) struct Observed<'h> {
     /// In order of their begins.
     pub(crate) probes: Vec<&'h Probe>,
     pub(crate) leader_views: Vec<&'h LeaderView>,
+    /// By the servers' own clocks and in their words: they explain, and no rule rests on them.
+    pub(crate) elections: Vec<&'h Election>,
     pub(crate) faults_begun: Vec<&'h FaultBegun>,
     pub(crate) faults_ended: HashMap<u32, &'h FaultEnded>,
     pub(crate) faults_skipped: Vec<&'h FaultSkipped>,
@@ -51,9 +53,9 @@ pub(crate) struct Observed<'h> {
     pub(crate) time_up_ns: Option<u64>,
     /// When a violation had been found and the run was to end at the first.
     pub(crate) stopped_ns: Option<u64>,
-    /// The first client that died before its time, unless its workload killed it. No fault reaches the
-    /// clients, so something outside the run did, such as somebody who removed its lab; what else it
-    /// did to the cluster is unknown.
+    /// The first client that died before its time, unless its workload or a fault killed it. Then
+    /// something outside the run did, such as somebody who removed its lab; what else it did to the
+    /// cluster is unknown.
     disturbed: Option<&'h ClientExit>,
     /// Whether the run or its history ends before its end.
     pub(crate) cut_short: bool,
@@ -79,6 +81,7 @@ impl<'h> Observed<'h> {
             registers: Vec::new(),
             probes: Vec::new(),
             leader_views: Vec::new(),
+            elections: Vec::new(),
             faults_begun: Vec::new(),
             faults_ended: HashMap::new(),
             faults_skipped: Vec::new(),
@@ -148,6 +151,7 @@ impl<'h> Observed<'h> {
                     }
                 }
                 Record::FaultSkipped(fault) => observed.faults_skipped.push(fault),
+                Record::Election(election) => observed.elections.push(election),
             }
         }
         for (client, heard_ns) in &heard.clients {
@@ -158,11 +162,12 @@ impl<'h> Observed<'h> {
         }
         let stops = [observed.time_up_ns, interrupted_ns].into_iter().flatten();
         let stop_ns = stops.min().unwrap_or(u64::MAX);
-        deaths.retain(|exit| exit.time_ns < stop_ns);
+        deaths.retain(|exit| exit.time_ns < stop_ns && !observed.is_killed_by_a_fault(exit));
         observed.disturbed = deaths.into_iter().min_by_key(|exit| (exit.time_ns, exit.client));
         observed.cut_short = interrupted_ns.is_some() || !ended || !history.damage.is_empty();
         observed.probes.sort_by_key(|probe| (probe.begin_ns, probe.node));
         observed.leader_views.sort_by_key(|view| view.time_ns);
+        observed.elections.sort_by_key(|election| (election.time_ns, election.node));
         observed.faults_begun.sort_by_key(|fault| (fault.begin_ns, fault.id));
         let known_until = clients.values().filter(|end| !end.exited).map(|end| end.time_ns);
         observed.whole_until_ns = known_until.chain([cut_ns]).min().unwrap_or(cut_ns);
@@ -172,6 +177,15 @@ impl<'h> Observed<'h> {
         observed.accesses = operations.accesses;
         observed.registers = operations.registers;
         observed
+    }
+
+    fn is_killed_by_a_fault(&self, exit: &ClientExit) -> bool {
+        let kills = |begun: &&'h FaultBegun| {
+            begun.fault.kind == FaultKind::ClientKill
+                && begun.fault.clients.contains(&exit.client)
+                && begun.begin_ns <= exit.time_ns
+        };
+        exit.cause == ExitCause::Killed(SIGKILL) && self.faults_begun.iter().any(kills)
     }
 
     /// When something outside the run first disturbed it, as far as is known. A grant or an answer that
@@ -280,5 +294,7 @@ fn end_of(record: &Record) -> u64 {
         Record::FaultBegun(fault) => fault.in_force_ns,
         Record::FaultEnded(fault) => fault.end_ns,
         Record::FaultSkipped(fault) => fault.time_ns,
+        // Of another clock, and read when the run was over.
+        Record::Election(_) => 0,
     }
 }

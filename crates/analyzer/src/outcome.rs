@@ -29,8 +29,8 @@ pub(crate) struct Evidence<'e, 'a, 'h> {
     pub(crate) contention: Contention,
     pub(crate) liveness: Liveness,
     pub(crate) longest_gap_ns: u64,
-    /// Grants, or writes of registers, while a fault that bit left a majority connected; `None` if
-    /// none did.
+    /// Grants, or writes of registers, while faults that bit left clients a majority; `None` if none
+    /// did.
     pub(crate) served_under_faults: Option<u64>,
 }
 
@@ -55,24 +55,17 @@ pub(crate) fn counts(observed: &Observed) -> Counts {
     counts
 }
 
-/// How often the store served somebody while a fault that bit was in force and left a majority of
-/// the servers connected.
+/// How often the store served somebody while faults that bit were in force and left a majority of
+/// the servers.
 pub(crate) fn served_under_faults(
     observed: &Observed,
     faults: &Faults,
     served_ns: &[u64],
 ) -> Option<u64> {
-    let servers = observed.plan.nodes.len();
     let served_before = |time_ns: u64| served_ns.partition_point(|ns| *ns < time_ns);
-    faults
-        .iter()
-        .filter(|fault| fault.bit() && fault.leaves_a_majority(servers))
-        .map(|fault| {
-            let until_ns = fault.ended.map_or(fault.end_ns, |ended| ended.heal_begin_ns);
-            let (from, to) = (served_before(fault.begun.in_force_ns), served_before(until_ns));
-            to.saturating_sub(from) as u64
-        })
-        .reduce(|a, b| a + b)
+    let left = faults.left_a_majority(observed.plan)?;
+    let served = left.iter().map(|(from, to)| served_before(to) - served_before(from));
+    Some(served.sum::<usize>() as u64)
 }
 
 fn property(outcome: PropertyOutcome, why: impl Into<String>) -> Property {

@@ -5,7 +5,7 @@ use locktest_history::{Function, KeyId, Outcome};
 
 use crate::observed::Observed;
 use crate::operation::{Attempt, Operation, Owner};
-use crate::servers::Servers;
+use crate::reach::Reach;
 use crate::time::{Spans, ms_to_ns};
 
 /// An attempt that held the lock or may have held it.
@@ -28,23 +28,23 @@ pub(crate) struct Possession {
 /// Every possession of a history, in order of their acquires' invokes.
 pub(crate) fn possessions(
     observed: &Observed,
-    servers: &Servers,
+    reach: &Reach,
     unsettled: &Spans,
 ) -> Vec<Possession> {
     let attempts = observed.attempts.iter();
-    attempts.filter_map(|attempt| possession(observed, servers, unsettled, attempt)).collect()
+    attempts.filter_map(|attempt| possession(observed, reach, unsettled, attempt)).collect()
 }
 
 fn possession(
     observed: &Observed,
-    servers: &Servers,
+    reach: &Reach,
     unsettled: &Spans,
     attempt: &Attempt,
 ) -> Option<Possession> {
     if attempt.acquire.outcome() == Outcome::Fail {
         return None;
     }
-    let begin_ns = may_begin_ns(observed, servers, unsettled, attempt);
+    let begin_ns = may_begin_ns(observed, reach, unsettled, attempt);
     let granted_ns = attempt.acquire.ok_ns();
     // A release that surely did not happen has freed nothing.
     let freed_ns = attempt.releases.iter().filter_map(Operation::ok_ns).min();
@@ -63,18 +63,14 @@ fn possession(
 /// From when on an acquire may have held, at first perhaps without its owner's knowledge.
 ///
 /// A reply can get lost, or be held up, when the cluster is unsettled and while the owner's server
-/// or the owner itself is cut off; the owner then goes on waiting, and renewing. Otherwise a connection delivers a reply
-/// or breaks: an ok tells of its grant at once, and whoever heard nothing until he gave up, or until
-/// the trouble began, can have been granted at most one operation timeout before.
-fn may_begin_ns(
-    observed: &Observed,
-    servers: &Servers,
-    unsettled: &Spans,
-    attempt: &Attempt,
-) -> u64 {
+/// is down or paused or the owner itself is cut off; the owner then goes on waiting, and renewing. A
+/// paused owner reads its reply when it goes on. Otherwise a connection delivers a reply or breaks:
+/// an ok tells of its grant at once, and whoever heard nothing until he gave up, or until the trouble
+/// began, can have been granted at most one operation timeout before.
+fn may_begin_ns(observed: &Observed, reach: &Reach, unsettled: &Spans, attempt: &Attempt) -> u64 {
     let (invoke_ns, until_ns) = (attempt.acquire.invoke_ns(), attempt.asked_until_ns());
-    let out_of_reach = servers.out_of_reach(attempt.acquire.invoke);
-    let trouble = [&*out_of_reach, unsettled].into_iter();
+    let out_of_reach = reach.out_of_reach(attempt.acquire.invoke);
+    let trouble = [out_of_reach, unsettled].into_iter();
     let trouble_ns = trouble.filter_map(|spans| spans.first_inside(invoke_ns, until_ns)).min();
     let silent_ns = match (trouble_ns, attempt.acquire.ok_ns()) {
         (None, Some(ok_ns)) => return ok_ns,

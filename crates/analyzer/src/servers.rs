@@ -1,12 +1,8 @@
-//! The servers: which of them answered writes, which count towards a healthy majority, and which
-//! clients are cut off from one.
+//! The servers: which of them answered writes, and which count towards a healthy majority.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use locktest_history::{NodeId, Plan};
 
-use locktest_history::{ClientId, Event, NodeId};
-
-use crate::faults::{Fault, Faults};
+use crate::faults::{Faults, Stretch};
 use crate::observed::Observed;
 use crate::time::Spans;
 
@@ -17,17 +13,18 @@ pub(crate) struct Servers {
     answered: Vec<Vec<(u64, u64)>>,
     /// Per server when it does not count.
     uncounted: Vec<Spans>,
-    /// Per client that a fault cut off from a majority of the servers: when.
-    cut_off: BTreeMap<ClientId, Spans>,
+    /// When so few count that no majority is healthy. Never, where servers know nothing of each
+    /// other: there each speaks for itself.
+    without_majority: Spans,
     /// When the store as a whole begins (`true`) and ceases to answer writes, in time order.
     pub(crate) store_answers: Vec<(u64, bool)>,
 }
 
 impl Servers {
-    /// A server counts once the cluster is ready. While a fault has it on a side without a majority
-    /// it does not, and after such a fault it counts again from the first write that it answered.
-    /// The side that keeps the majority counts throughout: the liveness clock starts again at the
-    /// fault's begin, and its bound gives that side the time to recover.
+    /// A server counts once the cluster is ready. While faults have it down, or leave it outside the
+    /// majority that is up and connected, it does not, and after that it counts again from the first
+    /// write that it answered. The majority counts throughout: the liveness clock starts again at
+    /// each fault's begin, and its bound gives the majority the time to recover.
     pub(crate) fn new(observed: &Observed, faults: &Faults) -> Servers {
         let count = observed.plan.nodes.len();
         let mut answered: Vec<Vec<(u64, u64)>> = vec![Vec::new(); count];
@@ -50,7 +47,7 @@ impl Servers {
         let mut servers = Servers {
             answered,
             uncounted: Vec::new(),
-            cut_off: BTreeMap::new(),
+            without_majority: Spans::default(),
             store_answers: store_answers(turns, count, needed),
         };
         let mut uncounted: Vec<Vec<(u64, u64)>> = (0..count)
@@ -60,39 +57,29 @@ impl Servers {
                 vec![(0, from_ns.unwrap_or(u64::MAX))]
             })
             .collect();
-        for fault in faults.iter() {
-            let majority = fault.majority_side(count);
-            for side in &fault.begun.sides {
-                if majority == Some(side) {
-                    continue;
-                }
-                for node in &side.servers {
-                    let Some(uncounted) = uncounted.get_mut(usize::from(node.0)) else { continue };
-                    let back =
-                        fault.ended.and_then(|_| servers.answered_after(*node, fault.end_ns));
-                    uncounted.push((fault.begun.begin_ns, back.unwrap_or(u64::MAX)));
+        for stretch in faults.stretches() {
+            let counting = counting(&stretch, observed.plan);
+            for (node, uncounted) in servers.nodes().zip(&mut uncounted) {
+                if !counting.contains(&node) {
+                    let back = servers.answered_after(node, stretch.to_ns);
+                    uncounted.push((stretch.from_ns, back.unwrap_or(u64::MAX)));
                 }
             }
         }
         servers.uncounted = uncounted.into_iter().map(Spans::union).collect();
-        let clients: BTreeSet<ClientId> =
-            observed.attempts.iter().map(|attempt| attempt.client()).collect();
-        for client in clients {
-            let cuts = faults.iter().filter(|fault| fault.cuts_off(client, observed.plan));
-            let until_ns =
-                |fault: &Fault| fault.ended.map_or(u64::MAX, |_| fault.recovery(&servers).1);
-            let spans: Vec<(u64, u64)> =
-                cuts.map(|fault| (fault.begun.begin_ns, until_ns(fault))).collect();
-            if !spans.is_empty() {
-                servers.cut_off.insert(client, Spans::union(spans));
-            }
+        if !independent {
+            servers.without_majority = Spans::shared(&servers.uncounted, count - count / 2);
         }
         servers
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.uncounted.len()
+        self.answered.len()
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.count()).filter_map(|index| u16::try_from(index).ok().map(NodeId))
     }
 
     /// When each server does not count.
@@ -100,17 +87,10 @@ impl Servers {
         self.uncounted.iter()
     }
 
-    /// When whoever sends this request has no healthy majority behind the server that it asks, or
-    /// cannot reach a majority of those that it asks all at once.
-    pub(crate) fn out_of_reach(&self, invoke: &Event) -> Cow<'_, Spans> {
-        let server = invoke.server.and_then(|node| self.uncounted.get(usize::from(node.0)));
-        match (server, self.cut_off.get(&invoke.client)) {
-            (Some(server), Some(client)) => {
-                Cow::Owned(Spans::union(server.iter().chain(client.iter()).collect()))
-            }
-            (Some(spans), None) | (None, Some(spans)) => Cow::Borrowed(spans),
-            (None, None) => Cow::Owned(Spans::default()),
-        }
+    /// When one server does not count, or not enough others do for it to be of use.
+    pub(crate) fn useless(&self, node: NodeId) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let uncounted = self.uncounted.get(usize::from(node.0));
+        uncounted.into_iter().chain([&self.without_majority]).flat_map(|spans| spans.iter())
     }
 
     /// When the server had answered a write that began at or after `time_ns`.
@@ -119,6 +99,21 @@ impl Servers {
         let first = answered.partition_point(|(begin_ns, _)| *begin_ns < time_ns);
         answered.get(first).map(|(_, end_ns)| *end_ns)
     }
+}
+
+/// Which servers count while faults are in force.
+///
+/// Servers that need each other count if they are in the one majority that is up and connected. A
+/// ring and a bridge have none: every server reaches a majority, but a leader cannot be followed by
+/// all that are connected to its followers, and no such store promises anything then. Servers that
+/// know nothing of each other count if they are up.
+fn counting(stretch: &Stretch, plan: &Plan) -> Vec<NodeId> {
+    let count = plan.nodes.len();
+    if plan.recipe.has_independent_servers() {
+        let nodes = (0..count).filter_map(|index| u16::try_from(index).ok().map(NodeId));
+        return nodes.filter(|node| !stretch.together.takes_down(*node)).collect();
+    }
+    stretch.together.connected_majority(count).unwrap_or_default()
 }
 
 /// When the store answers through at least `needed` servers. A server answers from the end of a write that

@@ -42,8 +42,32 @@ impl Spans {
         Spans(merged)
     }
 
+    /// When at least `least` of the unions hold at once.
+    pub(crate) fn shared<'s>(unions: impl IntoIterator<Item = &'s Spans>, least: usize) -> Spans {
+        let spans = unions.into_iter().flat_map(|union| union.iter());
+        let mut turns: Vec<(u64, bool)> =
+            spans.flat_map(|(begin, end)| [(begin, true), (end, false)]).collect();
+        turns.sort_unstable();
+        let (mut held, mut from) = (0, 0);
+        let mut shared = Vec::new();
+        for (time, begins) in turns {
+            let enough = held >= least;
+            held = if begins { held + 1 } else { held - 1 };
+            if !enough && held >= least {
+                from = time;
+            } else if enough && held < least {
+                shared.push((from, time));
+            }
+        }
+        Spans::union(shared)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.0.iter().copied()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(crate) fn contains(&self, time_ns: u64) -> bool {
@@ -56,6 +80,15 @@ impl Spans {
         let first = self.0.partition_point(|(_, span_end)| *span_end <= begin);
         let (span_begin, _) = self.0.get(first)?;
         Some(begin.max(*span_begin)).filter(|time_ns| *time_ns < end)
+    }
+
+    /// The parts of `[begin, end)` that lie inside.
+    pub(crate) fn inside(&self, begin: u64, end: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let first = self.0.partition_point(|(_, span_end)| *span_end <= begin);
+        let met = self.0[first..].iter().take_while(move |(span_begin, _)| *span_begin < end);
+        let parts =
+            met.map(move |(span_begin, span_end)| (begin.max(*span_begin), end.min(*span_end)));
+        parts.filter(|(begin, end)| begin < end)
     }
 
     /// The parts of `[begin, end)` that lie outside.
@@ -100,6 +133,26 @@ mod tests {
         assert_eq!(outside(2, 4), []);
         assert_eq!(outside(4, 5), [(4, 5)]);
         assert_eq!(outside(9, 9), []);
+    }
+
+    #[test]
+    fn what_lies_inside_is_what_lies_not_outside() {
+        let spans = Spans::union(vec![(2, 4), (6, 8)]);
+        let inside = |begin, end| spans.inside(begin, end).collect::<Vec<_>>();
+        assert_eq!(inside(0, 10), [(2, 4), (6, 8)]);
+        assert_eq!(inside(3, 7), [(3, 4), (6, 7)]);
+        assert_eq!(inside(4, 6), []);
+        assert_eq!(inside(3, 3), []);
+    }
+
+    #[test]
+    fn what_unions_share_is_where_enough_of_them_hold_at_once() {
+        let unions = [vec![(0, 4), (6, 9)], vec![(2, 7)], vec![(3, 4), (8, 9)]].map(Spans::union);
+        let shared = |least| Spans::shared(&unions, least).iter().collect::<Vec<_>>();
+        assert_eq!(shared(1), [(0, 9)]);
+        assert_eq!(shared(2), [(2, 4), (6, 7), (8, 9)]);
+        assert_eq!(shared(3), [(3, 4)]);
+        assert_eq!(shared(4), []);
     }
 
     #[test]

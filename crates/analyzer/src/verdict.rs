@@ -1,19 +1,21 @@
 //! The verdict: what verdict.json holds and what every report renders.
 
+mod faults;
 mod violation;
 mod warning;
 
 use std::collections::BTreeMap;
 
-use locktest_history::{Backend, FaultKind, PartitionShape, ReadMode, Recipe, Workload};
+use locktest_history::{Backend, ReadMode, Recipe, Workload};
 use serde::{Deserialize, Serialize};
 
+pub use faults::{ElectionSeen, FaultSummary, FaultTiming, LeaderChange, SkippedFault};
 pub use violation::{Involved, RoundShown, Violation, ViolationClass, VoteShown};
 pub use warning::Warning;
 pub(crate) use warning::is_small_share;
 
 /// The version of verdict.json.
-pub const VERDICT_SCHEMA_VERSION: u32 = 2;
+pub const VERDICT_SCHEMA_VERSION: u32 = 3;
 
 /// Everything that the analyzer decided about one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,10 +56,16 @@ pub struct Verdict {
     pub counts: Counts,
     /// Every fault that was applied.
     pub faults: Vec<FaultSummary>,
+    /// How well the faults were timed and aimed; `None` if nothing is known of either.
+    pub fault_timing: Option<FaultTiming>,
     /// Every fault that was not.
     pub faults_skipped: Vec<SkippedFault>,
     /// Changes of leader that a server told of, in time order.
     pub leader_changes: Vec<LeaderChange>,
+    /// What the servers' own logs tell of elections, in time order: the first 200 steps.
+    pub elections: Vec<ElectionSeen>,
+    /// How many steps they tell of, shown or not.
+    pub election_count: u64,
     /// Latency by operation, phase, fault and client.
     pub latency: Latency,
     /// The longest time that some client waited for a key that nobody was granted.
@@ -165,64 +173,6 @@ pub struct RegisterCounts {
     pub failed: u64,
     /// Operations of unknown outcome.
     pub unknown: u64,
-}
-
-/// One fault, as reports show it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FaultSummary {
-    /// Counts from 1.
-    pub id: u32,
-    /// What kind.
-    pub kind: FaultKind,
-    /// The shape of a partition.
-    pub shape: PartitionShape,
-    /// The names of the servers on the smaller side, and of its clients if they are split, too.
-    pub targets: Vec<String>,
-    /// The sides in words, such as `n1 n2 | n3 n4 n5` or `n1 c1 | n2 n3 c2 c3`.
-    pub description: String,
-    /// Before the first command was sent.
-    pub begin_ns: u64,
-    /// Once every node had applied it.
-    pub in_force_ns: u64,
-    /// Once the undo was read back; the last known instant if the run ended before.
-    pub end_ns: u64,
-    /// Whether it is known to have taken effect.
-    pub bit: bool,
-    /// The observations that say so.
-    pub proof: Vec<String>,
-    /// Whether it is known to be gone.
-    pub undone: bool,
-    /// The observations that say so.
-    pub undo_proof: Vec<String>,
-    /// From its end to the first write answered by every server; `None` if that never came.
-    pub servers_recovered_ms: Option<f64>,
-    /// From its end to the next grant, or to the next write of a register; `None` if that never
-    /// came.
-    pub next_grant_ms: Option<f64>,
-}
-
-/// A fault that was not applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SkippedFault {
-    /// What kind.
-    pub kind: FaultKind,
-    /// The shape of a partition.
-    pub shape: PartitionShape,
-    /// When it was given up.
-    pub time_ns: u64,
-    /// Why.
-    pub reason: String,
-}
-
-/// A new leader, as a server told of it first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeaderChange {
-    /// When the control node learned of it.
-    pub time_ns: u64,
-    /// The new leader.
-    pub leader: String,
-    /// The server that named it.
-    pub told_by: String,
 }
 
 /// How long the operations took.

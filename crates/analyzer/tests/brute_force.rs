@@ -237,12 +237,32 @@ fn any_operation() -> impl Strategy<Value = Vec<Record>> {
     })
 }
 
+fn any_fault() -> impl Strategy<Value = Fault> {
+    let party = || {
+        prop_oneof![
+            small().prop_map(|node| Party::Server(NodeId(node))),
+            (0..5u32).prop_map(|client| Party::Client(ClientId(client))),
+        ]
+    };
+    let parties = move || proptest::collection::vec(party(), 0..4);
+    let cut = (parties(), parties()).prop_map(|(from, to)| Cut { from, to });
+    (
+        proptest::sample::select(FaultKind::ALL.to_vec()),
+        proptest::option::of((0..5u32).prop_map(ClientId)),
+        proptest::collection::vec(small().prop_map(NodeId), 0..3),
+        proptest::collection::vec((0..5u32).prop_map(ClientId), 0..3),
+        proptest::collection::vec(cut, 0..3),
+    )
+        .prop_map(|(kind, holder, servers, clients, cuts)| Fault {
+            holder,
+            servers,
+            clients,
+            cuts,
+            ..fault(kind)
+        })
+}
+
 fn any_other() -> impl Strategy<Value = Record> {
-    let (kind, shape) = (FaultKind::Partition, PartitionShape::Halves);
-    let nodes = || proptest::collection::vec(small().prop_map(NodeId), 0..4);
-    let clients = || proptest::collection::vec((0..3u32).prop_map(ClientId), 0..3);
-    let side =
-        move || (nodes(), clients()).prop_map(|(servers, clients)| Side { servers, clients });
     let milestone = proptest::sample::select(vec![
         Milestone::ClusterReady,
         Milestone::TimeUp,
@@ -262,12 +282,16 @@ fn any_other() -> impl Strategy<Value = Record> {
         (number(), small(), proptest::option::of(small())).prop_map(|(time_ns, node, leader)| {
             Record::Leader(LeaderView { time_ns, node: NodeId(node), leader: leader.map(NodeId) })
         }),
-        (0..3u32, number(), number(), side(), side()).prop_map(
-            move |(id, begin_ns, in_force_ns, a, b)| {
-                let sides = vec![a, b];
-                Record::FaultBegun(FaultBegun { id, kind, shape, sides, begin_ns, in_force_ns })
+        (0..3u32, number(), number(), any_fault()).prop_map(
+            |(id, begin_ns, in_force_ns, fault)| {
+                let hosts = vec![TookEffect { host: "n1".into(), from_ns: begin_ns, until_ns: 7 }];
+                Record::FaultBegun(FaultBegun { id, fault, begin_ns, in_force_ns, hosts })
             }
         ),
+        (number(), small()).prop_map(|(time_ns, node)| {
+            let (node, step) = (NodeId(node), ElectionStep::Won);
+            Record::Election(Election { time_ns, node, step, line: "became leader".into() })
+        }),
         (0..3u32, number(), number(), any::<bool>()).prop_map(
             |(id, heal_begin_ns, end_ns, bit)| {
                 let (proof, undo_proof) = (vec![], vec![]);
@@ -276,6 +300,7 @@ fn any_other() -> impl Strategy<Value = Record> {
                     id,
                     heal_begin_ns,
                     end_ns,
+                    hosts: vec![],
                     bit,
                     proof,
                     undone,

@@ -8,23 +8,31 @@ mod simulation;
 use std::collections::BTreeSet;
 
 use common::*;
-use locktest_analyzer::{PropertyOutcome, RunOutcome, ViolationClass};
+use locktest_analyzer::{PropertyOutcome, RunOutcome, Verdict, ViolationClass};
 use locktest_history::Resource::Fenced;
 use proptest::prelude::*;
 use simulation::{Bug, Simulation, World};
 
 /// Nothing goes wrong.
-const KIND: World =
-    World { clients: 3, lost_replies: 0, stalls: 0, kills: 0, faults: false, bug: None };
+const KIND: World = World {
+    clients: 3,
+    lost_replies: 0,
+    stalls: 0,
+    kills: 0,
+    faults: false,
+    pauses: false,
+    bug: None,
+};
 
 fn worlds() -> impl Strategy<Value = World> {
-    (2..6u32, 0..12u64, 0..10u64, 0..3u64, any::<bool>()).prop_map(
-        |(clients, lost_replies, stalls, kills, faults)| World {
+    (2..6u32, 0..12u64, 0..10u64, 0..3u64, any::<bool>(), any::<bool>()).prop_map(
+        |(clients, lost_replies, stalls, kills, faults, pauses)| World {
             clients,
             lost_replies,
             stalls,
             kills,
             faults,
+            pauses,
             bug: None,
         },
     )
@@ -70,6 +78,17 @@ fn every_bug_of_the_service_is_caught_in_every_run() {
     assert_eq!(caught(Bug::Deadlock, ViolationClass::Deadlock), 20);
     assert_eq!(caught(Bug::LostRelease, ViolationClass::Deadlock), 20);
     assert_eq!(caught(Bug::Stall, ViolationClass::Unavailable), 20);
+}
+
+#[test]
+fn a_lock_that_a_paused_holder_keeps_for_ever_is_a_deadlock() {
+    for (bug, expected) in [(Some(Bug::Immortal), 20), (None, 0)] {
+        let world = World { pauses: true, bug, ..KIND };
+        let verdicts = (0..20).map(|seed| Simulation::run(seed, world));
+        let has_deadlock =
+            |verdict: &Verdict| verdict.violation_counts.contains_key(&ViolationClass::Deadlock);
+        assert_eq!(verdicts.filter(has_deadlock).count(), expected, "{bug:?}");
+    }
 }
 
 /// The classes that blame the service, over twenty runs with a bug and with punctual clients.

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use locktest_analyzer::{PropertyOutcome, RunOutcome, Verdict, Warning};
-use locktest_history::{Detail, FaultKind, Function, Milestone, Phase, PlannedFault};
+use locktest_history::{Detail, FaultKind, FixedFault, Function, Milestone, Phase, PlannedFault};
 
 /// c1 gives the lock up at 100; c2 waits from 50 on and is granted it `wait` ms later, if ever.
 fn free_key(wait: Option<u64>) -> Story {
@@ -357,14 +357,7 @@ fn two_faults_in_a_row_that_leave_too_few_healthy_servers_excuse_the_store() {
         s.probes(0..5, 200..9000, false);
         s.fault(1, 200..400);
         if second {
-            s.record(locktest_history::Record::FaultBegun(locktest_history::FaultBegun {
-                id: 2,
-                kind: FaultKind::Partition,
-                shape: locktest_history::PartitionShape::One,
-                sides: vec![locktest_history::Side::of_servers([locktest_history::NodeId(2)])],
-                begin_ns: 600 * MS,
-                in_force_ns: 610 * MS,
-            }));
+            s.begins(2, 600, partition([(&[3], &[]), (&[1, 2, 4, 5], &[])]));
         }
         assert_eq!(found(&s.end(9000)), expected, "second fault: {second}");
     }
@@ -431,14 +424,8 @@ fn a_fault_whose_end_is_not_recorded_lasts_to_the_end_and_is_not_called_toothles
 #[test]
 fn planned_faults_that_never_came_are_missed() {
     let mut s = Story::new();
-    let partition = locktest_history::PlannedPartition {
-        shape: locktest_history::PartitionShape::One,
-        order: vec![],
-        minority: 1,
-        client_order: vec![],
-        client_minority: 0,
-    };
-    s.plan().schedule = vec![PlannedFault { kind: FaultKind::Partition, partition }];
+    let fault = done_to(FaultKind::Kill, &[1]);
+    s.plan().schedule = vec![PlannedFault::Fixed(FixedFault { at_ms: 10, fault })];
     let verdict = s.end(100);
     assert!(verdict.warnings.contains(&Warning::NoFault));
     assert_eq!(verdict.properties.fault_tolerance.outcome, PropertyOutcome::NotTested);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use locktest_analyzer::{FaultSummary, Hold, Verdict};
+use locktest_analyzer::{ElectionSeen, FaultSummary, Hold, Verdict};
 use locktest_history::History;
 use maud::{Markup, html};
 
@@ -10,6 +10,7 @@ use super::bars::{Bar, Content, DENSITIES, fit};
 use super::lanes::{ClientLane, Lanes, LockLane};
 use super::scale::{Scale, WIDTH, label_width, push_rect, px};
 use crate::text::{duration_ns, seconds, visible};
+use crate::wording;
 
 /// Above the lanes: the labels of faults, then the signs of violations.
 const TOP: f64 = 34.0;
@@ -25,6 +26,9 @@ const MAX_VIOLATIONS: usize = 40;
 
 /// More changes of leader than this would only hide each other.
 const MAX_LEADER_CHANGES: usize = 100;
+
+/// More steps of elections than this would only hide each other.
+const MAX_ELECTIONS: usize = 60;
 
 /// How a window is drawn.
 pub(crate) struct Window {
@@ -317,6 +321,26 @@ impl Figure<'_> {
                 line.leaderchange x1=(x) x2=(x) y1=(px(top - 4.0)) y2=(px(bottom)) {
                     title { "new leader " (visible(&change.leader, 40)) " at "
                         (seconds(change.time_ns)) ", told by " (visible(&change.told_by, 40)) }
+                }
+            }
+            (self.elections())
+        }
+    }
+
+    /// A mark on the lane of the server whose log tells of it.
+    fn elections(&self) -> Markup {
+        let lane = |election: &ElectionSeen| {
+            let lane = self.verdict.nodes.iter().position(|name| *name == election.node)?;
+            self.layout.servers.get(lane).copied()
+        };
+        let inside = self.verdict.elections.iter().filter(|e| self.scale.contains(e.time_ns));
+        let marks = inside.filter_map(|election| Some((election, lane(election)?)));
+        html! {
+            @for (election, y) in marks.take(MAX_ELECTIONS) {
+                @let x = self.scale.x(election.time_ns);
+                path.election d=(format!("M{} {}l3 4-3 4-3-4z", px(x), px(y))) {
+                    title { (visible(&election.node, 40)) " "
+                        (wording::election_step(election.step)) " at " (seconds(election.time_ns)) }
                 }
             }
         }

@@ -49,6 +49,7 @@ pub(crate) fn page(verdict: &Verdict, history: &History, holds: &[Hold]) -> Mark
                     }
                     (latency::latency(verdict))
                     (sections::faults(verdict))
+                    (sections::elections(verdict))
                     (sections::all_violations(verdict))
                     (sections::appendix(verdict, history))
                 }

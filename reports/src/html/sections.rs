@@ -6,7 +6,7 @@ use locktest_analyzer::{FaultSummary, Verdict, Violation, ViolationClass};
 use locktest_history::{History, HolderPolicy, Resource};
 use maud::{Markup, html};
 
-use super::parts::{MAX_SENTENCE, badge, list};
+use super::parts::{MAX_SENTENCE, badge, list, sentence_case};
 use super::violation;
 use crate::text::{count, duration, seconds, visible};
 use crate::wording::{self, Tone};
@@ -19,6 +19,9 @@ const MAX_PROOFS: usize = 6;
 
 /// An observation is cut to this length.
 const MAX_PROOF: usize = 300;
+
+/// More steps of elections than this are left to verdict.json.
+const MAX_ELECTIONS: usize = 40;
 
 /// More violations than this of one class are left to verdict.json.
 const MAX_OF_CLASS: usize = 10;
@@ -133,14 +136,13 @@ pub(crate) fn faults(verdict: &Verdict) -> Markup {
                 }
                 @if left_out > 0 { p.note { (count(left_out as u64, "more fault")) " in verdict.json." } }
             }
+            @if let Some(timing) = &verdict.fault_timing {
+                p { (sentence_case(&wording::fault_timing(timing))) "." }
+            }
             @if !verdict.faults_skipped.is_empty() {
                 h3 { "Not applied" }
-                (list(&verdict.faults_skipped.iter().map(|skipped| format!(
-                    "{} at {}: {}",
-                    wording::fault_kind(skipped.kind, skipped.shape, verdict.recipe),
-                    seconds(skipped.time_ns),
-                    skipped.reason
-                )).collect::<Vec<_>>()))
+                (list(&verdict.faults_skipped.iter()
+                    .map(|skipped| wording::skipped(skipped, verdict.recipe)).collect::<Vec<_>>()))
             }
         }
     }
@@ -154,7 +156,7 @@ fn fault_row(fault: &FaultSummary, verdict: &Verdict) -> Markup {
     html! {
         tr {
             th.n scope="row" { (fault.id) }
-            td.mid { (wording::fault_kind(fault.kind, fault.shape, verdict.recipe)) br; b { (visible(&fault.description, 200)) } }
+            td.mid { (wording::fault_kind(fault)) br; b { (visible(&fault.description, 200)) } }
             td.n { (seconds(fault.begin_ns)) }
             td.n { (seconds(fault.end_ns)) }
             td { (word(fault.bit, "bit")) (proofs(&fault.proof)) }
@@ -174,6 +176,23 @@ fn proofs(proofs: &[String]) -> Markup {
                     summary.note { (rest.len()) " more" }
                     @for proof in rest.iter().take(MAX_PROOFS) { p.note { (visible(proof, MAX_PROOF)) } }
                 }
+            }
+        }
+    }
+}
+
+/// What the servers' logs tell of elections.
+pub(crate) fn elections(verdict: &Verdict) -> Markup {
+    let shown: Vec<String> =
+        verdict.elections.iter().take(MAX_ELECTIONS).map(wording::election).collect();
+    let left_out = verdict.election_count.saturating_sub(shown.len() as u64);
+    html! {
+        @if !shown.is_empty() {
+            section {
+                h2 { "Elections" }
+                p.note { "As the servers' own logs tell, by their own clocks. No verdict rests on them." }
+                (list(&shown))
+                @if left_out > 0 { p.note { (count(left_out, "more step")) " in the logs of the run." } }
             }
         }
     }

@@ -140,6 +140,15 @@ fn ten_thousand_holds_of_five_hundred_clients_fit_into_two_megabytes() {
             fault
         })
         .collect();
+    let election = verdict.elections[0].clone();
+    verdict.elections = (0..200)
+        .map(|n| locktest_analyzer::ElectionSeen {
+            time_ns: testing::at(f64::from(n) * 0.3),
+            line: "x".repeat(300),
+            ..election.clone()
+        })
+        .collect();
+    verdict.election_count = 3000;
     let latency = &mut verdict.latency;
     let by_fault = latency.acquire_by_fault[0].clone();
     latency.acquire_by_fault = (1..=200)
@@ -152,6 +161,7 @@ fn ten_thousand_holds_of_five_hundred_clients_fit_into_two_megabytes() {
     assert!(html.contains("more clients"));
     assert!(html.contains("140 more faults in verdict.json"));
     assert!(html.contains("440 more clients in verdict.json"));
+    assert!(html.contains("2960 more steps in the logs of the run"));
 }
 
 #[test]
@@ -169,6 +179,36 @@ fn latency_is_shown_by_phase_fault_and_client_and_a_number_from_few_samples_is_m
     assert!(row("c5").starts_with("<td class=\"n\">165</td>"));
     assert!(row("c5").ends_with("<td class=\"n low\">635.5*</td><td class=\"n low\">3100*</td>"));
     assert!(html.contains("from when its client meant to begin"));
+}
+
+#[test]
+fn elections_are_marked_on_the_lanes_of_their_servers_and_listed() {
+    let mut verdict = testing::held();
+    let (history, holds) = testing::run(5, &verdict, 50);
+    let html = render(&verdict, &history, &holds);
+    assert!(html.contains("<title>n4 won at 14.30 s</title>"));
+    assert!(html.contains("n4 called for votes at 14.20 s: starting a pre-vote at term 2"));
+    assert!(html.contains("step of an election"));
+    verdict.elections.clear();
+    verdict.election_count = 0;
+    let html = render(&verdict, &history, &holds);
+    assert!(!html.contains("<h2>Elections</h2>") && !html.contains("step of an election"));
+}
+
+#[test]
+fn the_page_says_how_well_faults_were_timed_and_why_some_were_not_applied() {
+    let mut verdict = testing::split_redlock();
+    verdict.faults_skipped = testing::undecided().faults_skipped;
+    let (history, holds) = testing::run(5, &verdict, 50);
+    let html = render(&verdict, &history, &holds);
+    for text in [
+        "In force on all hosts within 11.4 ms of each other (median of 1 fault)",
+        "1 of 1 fault aimed at a holder hit a client that still held",
+        "kill (bare majority)",
+        "partition of clients from servers (halves) at 12.00 s: no acquire was granted before",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
 }
 
 #[test]
@@ -211,6 +251,10 @@ fn text_from_outside_is_escaped_cut_and_cannot_reorder_the_page() {
     for change in &mut verdict.leader_changes {
         change.leader = hostile.clone();
         change.told_by = hostile.clone();
+    }
+    for election in &mut verdict.elections {
+        election.line = hostile.clone();
+        election.node = hostile.clone();
     }
     for fault in &mut verdict.faults {
         fault.description = hostile.clone();

@@ -40,7 +40,7 @@ pub(crate) fn timeline(verdict: &Verdict, history: &History, holds: &[Hold]) -> 
     };
     let bar_limit = CLOSE_UP_BARS / close_ups.len().max(1);
     html! {
-        (legend(&lanes, verdict.workload.takes_locks()))
+        (legend(&lanes, verdict.workload.takes_locks(), !verdict.elections.is_empty()))
         h3 { "The whole run" }
         (figure::draw(verdict, history, &lanes, &whole))
         @for (left_out, what) in [(lanes.clients_left_out, "more client"), (lanes.locks_left_out, "more lock")] {
@@ -138,7 +138,7 @@ fn close_ups(moments: &[Moment], length_ns: u64, end_ns: u64) -> (Vec<Range<u64>
     (close_ups, left_out)
 }
 
-fn legend(lanes: &Lanes, takes_locks: bool) -> Markup {
+fn legend(lanes: &Lanes, takes_locks: bool, tells_elections: bool) -> Markup {
     let swatch = |class: &str, y: &str, height: &str| {
         html! {
             svg.swatch viewBox="0 0 28 14" aria-hidden="true" {
@@ -160,6 +160,11 @@ fn legend(lanes: &Lanes, takes_locks: bool) -> Markup {
             @if !lanes.servers.is_empty() {
                 li { (swatch("leads d3", "5", "3")) "leads" }
                 li { (swatch("failed d3", "3", "8")) "answers no write" }
+                @if tells_elections {
+                    li { svg.swatch viewBox="0 0 28 14" aria-hidden="true" {
+                        path.election d="M14 3l3 4-3 4-3-4z" {}
+                    } "step of an election" }
+                }
             }
             li { svg.swatch viewBox="0 0 28 14" aria-hidden="true" {
                 path.violation d="M9 2h10l-5 9z" {}

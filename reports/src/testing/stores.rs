@@ -31,7 +31,7 @@ pub(crate) fn stale_read() -> Verdict {
             fencing: no_locks(),
             fault_tolerance: property(
                 PropertyOutcome::Held,
-                "1205 writes answered while faults left a majority connected; no write was without an answer for longer than 12.000 s",
+                "1205 writes answered while faults left a majority up and connected; no write was without an answer for longer than 12.000 s",
             ),
         },
         counts: Counts {
@@ -81,6 +81,32 @@ pub(crate) fn split_redlock() -> Verdict {
     verdict.recipe = Recipe::Redlock;
     verdict.read_mode = ReadMode::Plain;
     verdict.version = "7.0.15".into();
+    let cut = FaultSummary {
+        aim: Aim::BareMajority,
+        splits_clients: true,
+        targets: vec!["n4".into(), "n5".into()],
+        description: "n4 n5 | c1".into(),
+        ..fault(1, 12.0, 22.31)
+    };
+    let kill = FaultSummary {
+        kind: FaultKind::Kill,
+        aim: Aim::BareMajority,
+        targets: vec!["n3".into()],
+        description: "n3".into(),
+        spread_ms: None,
+        hit_holder: Some(true),
+        proof: vec!["n3 answered no probe, and then another process did".into()],
+        ..fault(2, 13.5, 14.1)
+    };
+    verdict.faults = vec![cut, kill];
+    verdict.fault_timing = Some(FaultTiming {
+        faults: 1,
+        median_spread_ms: Some(11.4),
+        median_uncertainty_ms: Some(7.9),
+        aimed_at_holder: 1,
+        hit_holder: 1,
+    });
+    verdict.warnings.clear();
     let operations = &mut verdict.violations[0].operations;
     let silent = || Answer::Unknown("no answer within 50 ms".into());
     operations[0].rounds = vec![round(

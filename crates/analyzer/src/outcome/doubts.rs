@@ -83,7 +83,13 @@ impl Evidence<'_, '_, '_> {
         let overruns = self.count(ViolationClass::LeaseOverrun);
         let takes_locks = self.workload().takes_locks();
         if takes_locks && self.liveness.freed_after_vanishing == 0 && overruns == 0 {
-            not_tested.push("the lock of a holder that vanishes: none did".to_owned());
+            not_tested.push(
+                match self.liveness.vanished {
+                    0 => "the lock of a holder that vanishes: none did",
+                    _ => "the lock of a holder that vanishes: it went to nobody who waited for it",
+                }
+                .to_owned(),
+            );
         }
         if !self.observed.leader_views.is_empty() && leader_changes == 0 {
             not_tested.push("a change of leader: there was none".to_owned());

@@ -168,7 +168,7 @@ impl Evidence<'_, '_, '_> {
         match self.served_under_faults {
             None => property(
                 PropertyOutcome::NotTested,
-                "no fault that bit left clients connected to a majority of the servers",
+                "no fault that bit left clients a majority of the servers that was up and connected",
             ),
             Some(0) => property(
                 PropertyOutcome::NotTested,
@@ -180,14 +180,14 @@ impl Evidence<'_, '_, '_> {
             Some(written) if !takes_locks => property(
                 PropertyOutcome::Held,
                 format!(
-                    "{} answered while faults left a majority connected; no write was without an answer for longer than {bound}",
+                    "{} answered while faults left a majority up and connected; no write was without an answer for longer than {bound}",
                     plural(written, "write"),
                 ),
             ),
             Some(granted) => property(
                 PropertyOutcome::Held,
                 format!(
-                    "{} while faults left a majority connected; the longest wait without a grant was {} (bound {bound} for a free key)",
+                    "{} while faults left a majority up and connected; the longest wait without a grant was {} (bound {bound} for a free key)",
                     plural(granted, "grant"),
                     seconds(self.longest_gap_ns)
                 ),

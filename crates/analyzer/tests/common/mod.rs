@@ -70,6 +70,49 @@ pub fn lease(start_ms: u64, ttl_ms: u64, revision: Option<u64>) -> Detail {
     }
 }
 
+/// A server by its number, from 1.
+pub fn server(n: u16) -> Party {
+    Party::Server(NodeId(n - 1))
+}
+
+/// A client by its number, from 1.
+pub fn client(n: u32) -> Party {
+    Party::Client(ClientId(n - 1))
+}
+
+/// A fault of a kind that does nothing yet.
+pub fn fault(kind: FaultKind) -> Fault {
+    Fault::new(kind, Aim::Target(Target::One), 10_000)
+}
+
+/// Two sides that cannot reach each other: servers and clients, counted from 1.
+pub fn partition(sides: [(&[u16], &[u32]); 2]) -> Fault {
+    let [one, other] = sides.map(|(servers, clients)| {
+        let clients = clients.iter().map(|n| client(*n));
+        servers.iter().map(|n| server(*n)).chain(clients).collect::<Vec<_>>()
+    });
+    let aim = Aim::Shape(PartitionShape::Halves);
+    Fault { aim, cuts: Cut::both_ways(&one, &other).into(), ..fault(FaultKind::Partition) }
+}
+
+/// Something that is done to the processes of servers, counted from 1.
+pub fn done_to(kind: FaultKind, servers: &[u16]) -> Fault {
+    Fault { servers: servers.iter().map(|n| NodeId(n - 1)).collect(), ..fault(kind) }
+}
+
+/// Something that is done to the processes of clients, counted from 1.
+pub fn done_to_clients(kind: FaultKind, clients: &[u32]) -> Fault {
+    Fault { clients: clients.iter().map(|n| ClientId(n - 1)).collect(), ..fault(kind) }
+}
+
+/// Clients, counted from 1, that cannot reach any of five servers.
+pub fn cut_off(clients: &[u32]) -> Fault {
+    Fault {
+        kind: FaultKind::ClientPartition,
+        ..partition([(&[], clients), (&[1, 2, 3, 4, 5], &[])])
+    }
+}
+
 fn token(major: u64) -> Option<Token> {
     Some(Token { major, minor: 0 })
 }
@@ -313,23 +356,29 @@ impl Story {
         self.record(Record::Leader(LeaderView { time_ns: ms * MS, node, leader }));
     }
 
-    /// n1 and n2 against n3, n4 and n5.
-    pub fn fault_begins(&mut self, id: u32, ms: u64) {
+    /// A fault that is in force 10 ms after its begin.
+    pub fn begins(&mut self, id: u32, ms: u64, fault: Fault) {
         self.record(Record::FaultBegun(FaultBegun {
             id,
-            kind: FaultKind::Partition,
-            shape: PartitionShape::Halves,
-            sides: [0..2, 2..5].map(|side| Side::of_servers(side.map(NodeId))).into(),
+            fault,
             begin_ns: ms * MS,
             in_force_ns: (ms + 10) * MS,
+            hosts: vec![],
         }));
     }
 
+    /// n1 and n2 against n3, n4 and n5.
+    pub fn fault_begins(&mut self, id: u32, ms: u64) {
+        self.begins(id, ms, partition([(&[1, 2], &[]), (&[3, 4, 5], &[])]));
+    }
+
+    /// Its undo began 10 ms before.
     pub fn fault_ends(&mut self, id: u32, ms: u64, (bit, undone): (bool, bool)) {
         self.record(Record::FaultEnded(FaultEnded {
             id,
             heal_begin_ns: (ms - 10) * MS,
             end_ns: ms * MS,
+            hosts: vec![],
             bit,
             proof: vec!["packets were dropped".into()],
             undone,
@@ -337,21 +386,15 @@ impl Story {
         }));
     }
 
+    /// A fault that bit and was undone.
+    pub fn in_force(&mut self, id: u32, during: Range<u64>, fault: Fault) {
+        self.begins(id, during.start, fault);
+        self.fault_ends(id, during.end, (true, true));
+    }
+
     /// Splits clients, too: each side has servers and clients, counted from 1.
     pub fn split(&mut self, id: u32, during: Range<u64>, sides: [(&[u16], &[u32]); 2]) {
-        let side = |(servers, clients): (&[u16], &[u32])| Side {
-            servers: servers.iter().map(|n| NodeId(n - 1)).collect(),
-            clients: clients.iter().map(|n| ClientId(n - 1)).collect(),
-        };
-        self.record(Record::FaultBegun(FaultBegun {
-            id,
-            kind: FaultKind::Partition,
-            shape: PartitionShape::Halves,
-            sides: sides.map(side).into(),
-            begin_ns: during.start * MS,
-            in_force_ns: (during.start + 10) * MS,
-        }));
-        self.fault_ends(id, during.end, (true, true));
+        self.in_force(id, during, partition(sides));
     }
 
     /// A round of requests to all servers within another operation: `votes` has `y` for yes, `n` for
@@ -401,6 +444,7 @@ impl Story {
         self.event(owner, self.op, at.end, function, phase, detail);
     }
 
+    /// n1 and n2 against n3, n4 and n5, for a while.
     pub fn fault(&mut self, id: u32, during: Range<u64>) {
         self.fault_begins(id, during.start);
         self.fault_ends(id, during.end, (true, true));

@@ -1,75 +1,20 @@
 //! A lock service with its clients, simulated in milliseconds, that records a history.
 
+mod world;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::ops::Range;
 
 use locktest_analyzer::Verdict;
 use locktest_history::Resource::{Fenced, Unfenced};
 use locktest_history::{
-    Backend, Bounds, Detail, ExitCause, Function, Milestone, Phase, Recipe, Resource, Token,
+    Backend, Bounds, Detail, ExitCause, FaultKind, Function, Milestone, Phase, Recipe, Resource,
+    Token,
 };
 
 use crate::common::*;
-
-/// What may go wrong beside the service.
-#[derive(Clone, Copy, Debug)]
-pub struct World {
-    pub clients: u32,
-    /// Of a hundred replies.
-    pub lost_replies: u64,
-    /// Of a hundred holds: the client stalls for longer than its lease.
-    pub stalls: u64,
-    /// Of a hundred holds: the client is killed.
-    pub kills: u64,
-    pub faults: bool,
-    pub bug: Option<Bug>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Bug {
-    /// One request in five is granted although another holds.
-    DoubleGrant,
-    /// Every other lease is dropped after a fifth of its time.
-    EarlyExpiry,
-    /// The tokens run backwards.
-    Tokens,
-    /// After a while nobody is granted anything.
-    Deadlock,
-    /// After a while a release is answered and frees nothing.
-    LostRelease,
-    /// For some seconds nothing is answered.
-    Stall,
-}
-
-const RUN_MS: u64 = 20_000;
-const OP_TIMEOUT_MS: u64 = 100;
-const ACQUIRE_TIMEOUT_MS: u64 = 3000;
-/// When faults are in force, in a world that has them.
-const FAULTS: [Range<u64>; 2] = [4000..6000, 12_000..16_000];
-/// When the service answers nothing, with the bug that stalls it: longer than the bound.
-const STALL: Range<u64> = 6000..9000;
-/// So many servers, from n1 on, the faults cut off.
-const CUT_OFF: u16 = 2;
-/// The service drops a lease this much after its end, at the latest.
-const EXPIRY_LAG_MS: u64 = 200;
-
-/// A small generator of random numbers (splitmix64), so that a case is its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-
-    fn percent(&mut self, of_hundred: u64) -> bool {
-        self.below(100) < of_hundred
-    }
-}
+use world::*;
+pub use world::{Bug, World};
 
 /// What the service knows of an attempt.
 struct Lease {
@@ -87,6 +32,8 @@ enum Stage {
 }
 
 struct Try {
+    /// Whether the service had the request for its lease.
+    has_lease: bool,
     owner: Owner,
     acquire_op: u64,
     stage: Stage,
@@ -113,7 +60,11 @@ enum Step {
     Leave(usize),
     ReleaseArrives(usize, u64),
     ReleaseAnswered(usize, u64, bool),
+    /// What was held up, and is answered to nobody.
+    RenewArrivesLate(usize),
+    ReleaseArrivesLate(usize),
     Kill(usize),
+    Pause(usize),
 }
 
 /// The service, its clients and the network between them, one step after the other.
@@ -130,6 +81,8 @@ pub struct Simulation {
     granted: u64,
     tokens: Vec<u64>,
     dead: Vec<u32>,
+    /// Who is paused, and when it goes on.
+    paused: Option<(u32, u64)>,
     resource: [u64; 2],
     newest: u64,
     op: u64,
@@ -156,6 +109,7 @@ impl Simulation {
             granted: 0,
             tokens: vec![],
             dead: vec![],
+            paused: None,
             resource: [0; 2],
             newest: 0,
             op: 1_000_000,
@@ -175,7 +129,10 @@ impl Simulation {
             simulation.story.fault(1, first);
             simulation.story.leader(3000, 1, 1);
             simulation.story.leader(4700, 3, 3);
-            simulation.story.fault(2, second);
+            simulation.story.in_force(2, second, done_to(FaultKind::Pause, &[1, 2]));
+        }
+        if world.pauses {
+            (0..PAUSES.len()).for_each(|n| simulation.at(PAUSES[n].start, Step::Pause(n)));
         }
         for client in 1..=world.clients {
             let at = simulation.random.below(50);
@@ -223,9 +180,27 @@ impl Simulation {
     }
 
     fn step(&mut self, ms: u64, step: Step) {
+        if let Some(client) = self.does(step)
+            && let Some((_, resumes)) = self.paused.filter(|(paused, _)| *paused == client)
+            && ms < resumes
+        {
+            return self.at(resumes, step);
+        }
         match step {
             Step::Begin(client) => self.begin(ms, client),
+            Step::Arrive(id) if let Some(late) = self.held_up_until(id, ms) => {
+                self.at(late, step);
+            }
+            Step::RenewArrives(id, op, sent_ms) if let Some(late) = self.held_up_until(id, ms) => {
+                self.at(sent_ms + OP_TIMEOUT_MS, Step::RenewTimesOut(id, op));
+                self.at(late, Step::RenewArrivesLate(id));
+            }
+            Step::ReleaseArrives(id, op) if let Some(late) = self.held_up_until(id, ms) => {
+                self.at(ms + OP_TIMEOUT_MS, Step::ReleaseAnswered(id, op, false));
+                self.at(late, Step::ReleaseArrivesLate(id));
+            }
             Step::Arrive(id) => {
+                self.tries[id].has_lease = true;
                 let expires_ms = ms + TTL_MS;
                 self.leases[id] =
                     Some(Lease { owner: self.tries[id].owner, expires_ms, renewed: 0 });
@@ -234,7 +209,10 @@ impl Simulation {
                 self.grant(ms);
             }
             Step::Expire(id, renewed) => {
-                if self.leases[id].as_ref().is_some_and(|lease| lease.renewed == renewed) {
+                let immortal = self.world.bug == Some(Bug::Immortal) && ms > 3000;
+                if !immortal
+                    && self.leases[id].as_ref().is_some_and(|lease| lease.renewed == renewed)
+                {
                     self.drop_lease(ms, id);
                 }
             }
@@ -317,6 +295,15 @@ impl Simulation {
                 let pause = 1 + self.random.below(20);
                 self.at(ms + pause, Step::Begin(client));
             }
+            Step::RenewArrivesLate(id) => {
+                if let Some(lease) = &mut self.leases[id] {
+                    lease.expires_ms = lease.expires_ms.max(ms + TTL_MS);
+                    lease.renewed += 1;
+                    self.watch_expiry(id);
+                }
+            }
+            Step::ReleaseArrivesLate(id) => self.drop_lease(ms, id),
+            Step::Pause(n) => self.pause(ms, n),
             Step::Kill(id) => {
                 if self.alive(id, Stage::Holding) {
                     let client = self.tries[id].owner.client;
@@ -325,6 +312,46 @@ impl Simulation {
                 }
             }
         }
+    }
+
+    /// Who does it, if a client does.
+    fn does(&self, step: Step) -> Option<u32> {
+        match step {
+            Step::Begin(client) => Some(client),
+            Step::GiveUp(id)
+            | Step::Granted(id)
+            | Step::Renew(id)
+            | Step::RenewAnswered(id, ..)
+            | Step::RenewTimesOut(id, _)
+            | Step::Enter(id)
+            | Step::Write(id)
+            | Step::Leave(id)
+            | Step::ReleaseAnswered(id, ..) => Some(self.tries[id].owner.client),
+            _ => None,
+        }
+    }
+
+    /// Pauses somebody who holds.
+    fn pause(&mut self, ms: u64, n: usize) {
+        let holds = (0..self.tries.len()).find(|id| self.alive(*id, Stage::Holding));
+        let Some(id) = holds else {
+            if ms + 100 < PAUSES[n].end {
+                self.at(ms + 1, Step::Pause(n));
+            }
+            return;
+        };
+        let client = self.tries[id].owner.client;
+        let fault = done_to_clients(FaultKind::ClientPause, &[client]);
+        self.story.in_force(3 + n as u32, ms..PAUSES[n].end, fault);
+        self.paused = Some((client, PAUSES[n].end - 5));
+    }
+
+    /// When a request arrives that a server's pause holds up.
+    fn held_up_until(&mut self, id: usize, ms: u64) -> Option<u64> {
+        let [_, pause] = FAULTS;
+        let server = server_of(self.tries[id].owner.client);
+        let held_up = self.world.faults && server < CUT_OFF && pause.contains(&ms);
+        held_up.then(|| pause.end + self.latency())
     }
 
     fn gone(&self, id: usize) -> bool {
@@ -347,7 +374,17 @@ impl Simulation {
         let id = self.tries.len();
         let (values, token) = ([0; 2], 0);
         let (stage, lease_start_ms, stalled) = (Stage::Waiting, ms, false);
-        self.tries.push(Try { owner, acquire_op, stage, lease_start_ms, stalled, values, token });
+        let has_lease = false;
+        self.tries.push(Try {
+            has_lease,
+            owner,
+            acquire_op,
+            stage,
+            lease_start_ms,
+            stalled,
+            values,
+            token,
+        });
         self.leases.push(None);
         self.tokens.push(0);
         let there = ms + self.latency();
@@ -493,6 +530,9 @@ impl Simulation {
     fn renew(&mut self, ms: u64, id: usize) {
         if self.done(id) || self.tries[id].stalled {
             return;
+        }
+        if !self.tries[id].has_lease {
+            return self.at(ms + TTL_MS / 3, Step::Renew(id));
         }
         let op = self.next_op();
         self.event(id, op, ms, Function::Renew, Phase::Invoke, Detail::None);
