@@ -14,7 +14,8 @@ help:
 	@echo 'make test    every check: format, lints, unit tests, tests on the lab'
 	@echo 'make bench   what recording, analysis and set-up cost'
 	@echo 'make fuzz    the long search for a wrong verdict: a million histories of each model'
-	@echo 'make soak    the long runs: every store, recipe, workload, version and partition shape'
+	@echo 'make soak    the long runs: every store, recipe, workload, version and fault; a hundred'
+	@echo '             control nodes that are killed'
 
 demo: build
 	$(SUDO) target/release/locktest --backend consul --nemesis partition --time-limit 30s
@@ -48,6 +49,8 @@ fuzz: packages
 soak: build
 	$(SUDO) env LOCKTEST_MATRIX=all cargo test --release --test matrix --test sim_bugs -- --nocapture
 	$(SUDO) env LOCKTEST_TEST_ALL_VERSIONS=1 cargo test --release -p locktest-cluster --test servers --test redis
+	$(SUDO) env LOCKTEST_CHAOS_MOMENTS=100 cargo test --release --test chaos -- --nocapture
+	$(SUDO) scripts/soak-faults target/release/locktest
 	$(SUDO) scripts/soak target/release/locktest
 
 # A server package must not leave its service running on this machine, so for the time of the

@@ -1,5 +1,8 @@
 //! The command line: one definition feeds parsing, help and the configuration file.
 
+mod choices;
+mod fault_args;
+mod recorded;
 mod run_args;
 
 use std::ffi::OsString;
@@ -13,7 +16,9 @@ use locktest_checker::Specification;
 use locktest_cluster::quote;
 use locktest_formats::Format;
 
-pub use run_args::{NemesisChoice, RunArgs};
+pub use fault_args::{FaultArgs, Limit, NemesisWord, TargetChoice};
+pub use recorded::{parse_run, words_of};
+pub use run_args::{OutputFormat, RunArgs};
 
 use crate::config;
 use crate::exit::Exit;
@@ -26,7 +31,10 @@ Examples:
                                                      what asynchronous replication does to a lock
   locktest --backend etcd --version 3.4.23 --workload crash
                                                      holders that die, on an older server
+  locktest --backend redis --nemesis kill            servers of Redlock that die and forget
+  locktest --backend etcd --nemesis client-pause     a holder that sleeps longer than its lease
   locktest --backend sim --sim-bug double-grant      see the alarm ring, without root
+  locktest replay store/latest                       the same run with the same faults
 
 Exit codes:
   0 no violation    1 violation          2 usage            3 inconclusive
@@ -68,6 +76,8 @@ impl Arguments {
 pub enum Command {
     /// Run a workload against a cluster while the nemesis injects faults, and judge it.
     Run(Box<RunArgs>),
+    /// Run a run again, with the faults that it had.
+    Replay(ReplayArgs),
     /// Judge a run again, or any history that you have.
     Check(CheckArgs),
     /// Undo every fault that a killed run left behind.
@@ -88,6 +98,42 @@ pub enum Command {
 pub enum FailOn {
     /// Holders that outlived their lease.
     LeaseOverrun,
+}
+
+const REPLAY_HELP: &str = "\
+Examples:
+  locktest replay store/latest                       the same faults again: does it come back?
+  locktest replay store/latest --stop-on-violation   and stop there
+
+The servers, clients, workload and seed are those of the run, and each fault comes at its time and
+does the same to the same servers and clients. What servers and clients make of it is up to them: a
+violation that depends on their timing may need several replays.";
+
+/// The flags of `replay`.
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_HELP)]
+pub struct ReplayArgs {
+    /// The run's directory, such as store/latest.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// The folder of the new run's directory [default: store].
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Use a lab that stands already, and leave it standing.
+    #[arg(long, value_name = "ID")]
+    pub lab: Option<String>,
+    /// End the run at its first violation: heal, and judge what was recorded.
+    #[arg(long)]
+    pub stop_on_violation: bool,
+    /// How the verdict is printed [default: human].
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<OutputFormat>,
+    /// The same as --format json.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the plan and every command of set-up and faults, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -265,8 +311,9 @@ pub fn parse() -> Result<Arguments, Exit> {
 
 /// The flags that bear on the plan and were given, wherever they were given.
 fn given_flags(command: &clap::Command, matches: &ArgMatches) -> String {
-    const NOT_OF_THE_PLAN: [&str; 7] =
-        ["seed", "store", "format", "json", "dry_run", "lab", "lab_subnet"];
+    // The run itself adds the seed, and whose faults it has.
+    const NOT_OF_THE_PLAN: [&str; 8] =
+        ["seed", "store", "format", "json", "dry_run", "lab", "lab_subnet", "faults_of"];
     let mut words = Vec::new();
     let run = command.find_subcommand("run").into_iter().flat_map(clap::Command::get_arguments);
     for argument in run {
@@ -279,7 +326,8 @@ fn given_flags(command: &clap::Command, matches: &ArgMatches) -> String {
         if argument.get_action().takes_values() {
             words.push(format!("--{flag}"));
             let values = matches.get_raw(id).into_iter().flatten();
-            words.extend(values.map(|value| quote(&value.to_string_lossy())));
+            let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+            words.push(quote(&values.join(",")));
         } else if matches.get_flag(id) {
             // The environment can also say that a switch is off.
             words.push(format!("--{flag}"));

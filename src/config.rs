@@ -82,7 +82,8 @@ fn flags_of(text: &str, command: &Command, file: &Path) -> Result<Vec<(String, O
     Ok(flags)
 }
 
-fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The known name that is most like a key, if it is like it at all.
+pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|name| (strsim::jaro_winkler(key, name), *name))

@@ -1,17 +1,19 @@
 //! `--dry-run`: the plan, and every command that the run would send, from the same source.
 
 use std::fmt::Write;
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use locktest_cluster::{
-    Deployment, Installation, Member, NodeLayout, RemoteCommand, SshTarget, Store,
+    CONTROL, Deployment, Installation, Member, NodeLayout, RemoteCommand, Service, SshTarget, Store,
 };
-use locktest_history::{NodeId, Plan};
+use locktest_history::{ClientId, Fault, NodeId, Plan, PlannedFault};
 use locktest_lab::packages::{cached, obtain_commands};
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, SSH_PORT};
-use locktest_nemesis::{Endpoint, FaultTag, partition_commands, resolve};
+use locktest_nemesis::{
+    ClientEndpoint, ClientProcess, Endpoint, FaultTag, Hosts, Parties, Resolved, Situation,
+    fault_commands, resolve,
+};
 use serde::Serialize;
 
 use crate::cli::RunArgs;
@@ -90,17 +92,30 @@ fn steps(args: &RunArgs, plan: &Plan, store: Store, dirs: &LabDirs) -> Result<Ve
     let deployment = Deployment::of(plan, installation)
         .context("a store without servers")
         .map_err(Failure::internal)?;
+    let mut servers = Vec::new();
     for member in &members {
-        for service in deployment.services(member, &members, &layout) {
+        let services = deployment.services(member, &members, &layout);
+        for service in &services {
             let start = service.start();
             steps.push(Step {
                 what: format!("{} on {}", start.purpose, member.name),
                 commands: vec![with_input(&start)],
             });
         }
+        servers.push(endpoint(member, services, store)?);
     }
-    let clients = client_addresses(args, plan, dirs)?;
-    steps.extend(fault_steps(plan, store, &members, &clients, &layout.run())?);
+    let clients = clients(args, plan, dirs)?;
+    let places = (0..).take(clients.len()).map(ClientId);
+    let processes: Vec<ClientProcess> =
+        places.map(|client| ClientProcess { client, pid: 0, start_ticks: 0 }).collect();
+    let hosts = Hosts {
+        servers: &servers,
+        clients: &clients,
+        processes: &processes,
+        node_run_dir: &layout.run(),
+        control_run_dir: &dirs.state.join("fault-timers"),
+    };
+    steps.extend(fault_steps(plan, hosts)?);
     Ok(steps)
 }
 
@@ -123,60 +138,68 @@ fn with_input(command: &RemoteCommand) -> String {
     format!("{{\n{}\n}} <<'EOF'\n{input}EOF", command.script.trim_end())
 }
 
-/// Every fault with its commands; who leads is known only then, so a leader is shown as the first.
-fn fault_steps(
-    plan: &Plan,
-    store: Store,
-    members: &[Member],
-    clients: &[Ipv4Addr],
-    node_run_dir: &Path,
-) -> Result<Vec<Step>, Failure> {
-    let endpoints: Vec<Endpoint> = members
-        .iter()
-        .map(|member| {
-            Ok(Endpoint {
-                ssh: SshTarget {
-                    name: member.name.clone(),
-                    host: member.address.clone(),
-                    port: SSH_PORT,
-                    user: "root".into(),
-                    identity_file: None,
-                    known_hosts_file: None,
-                },
-                address: member
-                    .address
-                    .parse()
-                    .context("a node's address")
-                    .map_err(Failure::internal)?,
-                probe_port: store.peer_port(),
-            })
-        })
-        .collect::<Result<_, Failure>>()?;
-    let deadline_s = plan.nemesis_interval_ms.div_ceil(1000) + DEADLINE_MARGIN.as_secs();
+/// A member as the nemesis sees it.
+fn endpoint(member: &Member, services: Vec<Service>, store: Store) -> Result<Endpoint, Failure> {
+    let address = member.address.parse().context("a node's address").map_err(Failure::internal)?;
+    let ssh = SshTarget {
+        name: member.name.clone(),
+        host: member.address.clone(),
+        port: SSH_PORT,
+        user: "root".into(),
+        identity_file: None,
+        known_hosts_file: None,
+    };
+    Ok(Endpoint { ssh, address, probe_port: store.peer_port(), services })
+}
+
+/// Every fault with its commands. Who leads or holds is known only when a fault comes, so a leader
+/// or holder is shown as the first, and the process of a client as number 0.
+fn fault_steps(plan: &Plan, hosts: Hosts<'_>) -> Result<Vec<Step>, Failure> {
+    let supposed = Situation::supposed(Parties::of(plan));
+    let mut faults: Vec<Fault> = Vec::new();
+    for planned in &plan.schedule {
+        match planned {
+            PlannedFault::Fixed(fixed) => faults.push(fixed.fault.clone()),
+            PlannedFault::Drawn(drawn) => {
+                let resolved = resolve(drawn, &supposed, plan.lease_ttl_ms);
+                let Resolved { fault, then } = resolved.map_err(Failure::internal)?;
+                faults.push(fault);
+                faults.extend(then);
+            }
+        }
+    }
     let mut steps = Vec::new();
-    for (planned, id) in plan.schedule.iter().zip(1..) {
-        let sides = resolve(planned, Some(NodeId(0))).map_err(Failure::internal)?;
+    for (fault, id) in faults.iter().zip(1..) {
         let tag = FaultTag::new(UNKNOWN_RUN, id).map_err(Failure::internal)?;
-        let nodes = partition_commands(&endpoints, clients, node_run_dir, &tag, &sides, deadline_s)
-            .map_err(Failure::internal)?;
-        let words = plan.partition_in_words(&sides);
-        for node in nodes {
-            let commands = node.in_order().map(|command| command.script.clone()).to_vec();
-            let what = format!("fault {id}, {words}, on {}", node.ssh.name);
-            steps.push(Step { what, commands });
+        let deadline_s = fault.length_ms.div_ceil(1000) + DEADLINE_MARGIN.as_secs();
+        let commands = fault_commands(hosts, &tag, fault, deadline_s).map_err(Failure::internal)?;
+        let words = plan.fault_in_words(fault);
+        let in_order = commands.in_order();
+        let names = commands.hosts.iter().map(|host| host.host.as_str());
+        let observer = commands.observer.iter().map(|_| CONTROL);
+        for host in names.chain(observer) {
+            let own = in_order.iter().filter(|(name, _)| *name == host);
+            let commands = own.map(|(_, command)| command.script.clone()).collect();
+            steps.push(Step { what: format!("fault {id}, {words}, on {host}"), commands });
         }
     }
     Ok(steps)
 }
 
-/// The addresses of the plan's clients, in the lab where [`members`] finds the servers.
-fn client_addresses(args: &RunArgs, plan: &Plan, dirs: &LabDirs) -> Result<Vec<Ipv4Addr>, Failure> {
-    let mut addresses = match &args.lab {
-        Some(id) => Lab::open(dirs, id).map_err(lab_failure)?.client_addresses(),
-        None => Lab::expected_client_addresses(&spec(args)?).map_err(lab_failure)?,
+/// The plan's clients, in the lab where [`members`] finds the servers.
+fn clients(args: &RunArgs, plan: &Plan, dirs: &LabDirs) -> Result<Vec<ClientEndpoint>, Failure> {
+    let mut clients = match &args.lab {
+        Some(id) => {
+            let lab = Lab::open(dirs, id).map_err(lab_failure)?;
+            let addresses = lab.client_addresses().into_iter().enumerate();
+            addresses.map(|(client, address)| (address, lab.client_entry(client))).collect()
+        }
+        None => Lab::expected_clients(&spec(args)?).map_err(lab_failure)?,
     };
-    addresses.truncate(plan.client_seeds.len());
-    Ok(addresses)
+    clients.truncate(plan.client_seeds.len());
+    let endpoint =
+        |(address, enter): (_, [String; 4])| ClientEndpoint { address, enter: enter.into() };
+    Ok(clients.into_iter().map(endpoint).collect())
 }
 
 /// The servers at the addresses that they have in the standing lab, or in the range that was asked

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Client => return commands::client().into(),
         Command::Run(run) => commands::run(&run, &terminal),
         Command::Lab(lab) => commands::lab(&lab, &terminal),
+        Command::Replay(replay) => commands::replay(&replay, &terminal),
         Command::Check(check) => commands::check(&check, &terminal),
         Command::Heal(heal) => commands::heal(&heal, &terminal),
         Command::Export(export) => commands::export(&export, &terminal),

@@ -2,17 +2,22 @@
 
 mod bounds;
 mod check;
+mod differences;
+mod earlier;
+mod faults;
 
 use std::time::Duration;
 
 use anyhow::Result;
 use locktest_cluster::{Store, settings};
 use locktest_history::{Backend, CasWait, Plan, Recipe, RedisOptions, Workload};
-use locktest_nemesis::{Parties, plan_schedule};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::cli::{NemesisChoice, RunArgs};
+pub use differences::differences;
+pub use earlier::Earlier;
+
+use crate::cli::RunArgs;
 
 /// A client's clock is the control node's own in the lab.
 const LAB_CLOCK_DRIFT_PPM: u32 = 0;
@@ -28,30 +33,13 @@ pub fn plan(args: &RunArgs, seed: u64, version: String) -> Result<Plan> {
         Backend::Sim => vec!["sim".into()],
         _ => (1..=nodes_count(args)).map(|n| format!("n{n}")).collect(),
     };
-    let nemesis_interval_ms = ms(args.nemesis_interval);
-    let schedule = match args.nemesis {
-        NemesisChoice::None => Vec::new(),
-        NemesisChoice::Partition => {
-            // As many as can come: a quiet interval goes before each.
-            let faults = ms(args.time_limit).div_ceil(2 * nemesis_interval_ms).max(1);
-            let faults = usize::try_from(faults).unwrap_or(usize::MAX).min(10_000);
-            let servers = nodes_count(args);
-            let parties = if recipe.has_independent_servers() {
-                let clients = u16::try_from(args.clients).unwrap_or(u16::MAX);
-                Parties::Independent { servers, clients }
-            } else {
-                Parties::Cluster { servers }
-            };
-            plan_schedule(rng.random(), parties, args.partition.flatten(), faults)
-        }
-    };
     let redis = redis_options(args);
     let keys = match args.workload {
         Workload::DifferentKeys => args.clients,
         _ => args.keys.unwrap_or(1),
     };
     let key = if args.workload.takes_locks() { "lock" } else { "register" };
-    Ok(Plan {
+    let mut plan = Plan {
         kernel: kernel(),
         seed,
         recipe,
@@ -77,12 +65,14 @@ pub fn plan(args: &RunArgs, seed: u64, version: String) -> Result<Plan> {
         acquire_timeout_ms: ms(args.acquire_timeout),
         op_timeout_ms: ms(args.op_timeout),
         time_limit_ms: ms(args.time_limit),
-        nemesis_interval_ms,
+        nemesis_interval_ms: ms(args.faults.nemesis_interval),
         clock_drift_ppm: LAB_CLOCK_DRIFT_PPM,
         bounds: bounds::bounds(args, recipe),
-        schedule,
+        max_affected: faults::max_affected(args, nodes_count(args)),
         ..Plan::of(backend)
-    })
+    };
+    plan.schedule = faults::schedule(args, &plan, rng.random())?;
+    Ok(plan)
 }
 
 /// The recipe that was asked for, or the store's default.

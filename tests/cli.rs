@@ -4,6 +4,10 @@ mod support;
 
 use std::process::Command;
 
+use locktest_history::{
+    Aim, ClientId, Fault, FaultBegun, FaultKind, Milestone, Plan, Record, Run, RunDir, Target,
+};
+use serde_json::Value;
 use support::{Bench, Ran};
 
 #[test]
@@ -12,7 +16,7 @@ fn without_arguments_a_short_help_shows_examples() {
     let help = ran.stdout + &ran.stderr;
     assert_eq!(
         help.lines().filter(|line| line.contains("  locktest --backend")).count(),
-        4,
+        6,
         "{help}"
     );
 }
@@ -24,6 +28,9 @@ fn a_misspelt_word_is_refused_with_the_nearest_one() {
         ("--backend consl", "consul"),
         ("--backend consul --nemesis partitoin", "partition"),
         ("--backend consul --nemesis partition --partition leadr", "leader"),
+        ("--backend consul --nemesis kill,puase", "pause"),
+        ("--backend consul --nemesis kill --target leadr", "leader"),
+        ("--backend consul --nemesis partition --partition-packets rejct", "reject"),
         ("--bakend consul", "--backend"),
         ("--backend etcd --recipe cas-tll", "cas-ttl"),
         ("--backend etcd --workload mutxe", "mutex"),
@@ -41,7 +48,6 @@ fn a_misspelt_word_is_refused_with_the_nearest_one() {
 fn a_flag_that_makes_no_sense_is_refused_with_the_reason() {
     let bench = Bench::new();
     for (line, reason) in [
-        ("--backend sim --nemesis partition", "sim has no servers"),
         ("--backend consul --sim-bug double-grant", "belongs to sim"),
         ("--backend etcd --lease-ttl 1s", "no lease shorter than 2s"),
         ("--backend etcd --lease-ttl 2500ms", "whole seconds"),
@@ -64,13 +70,10 @@ fn a_flag_that_makes_no_sense_is_refused_with_the_reason() {
         ("--backend redis --recipe sentinel --nodes-count 2", "one for each sentinel"),
         ("--backend redis --renew-while-waiting true", "no lease to renew"),
         ("--backend redis --redlock-node-timeout 2s", "not shorter than the lease"),
-        ("--backend redis --nemesis partition --partition leader", "have no leader"),
         ("--backend zookeeper --server-binary /bin/true", "no single program"),
         ("--backend etcd --server-binary /bin/true --version 3.5.16", "cannot be used with"),
         ("--backend etcd --workload register --overrun", "takes no locks"),
         ("--backend etcd --workload different-keys --keys 3", "one lock for each client"),
-        ("--backend consul --nemesis partition --nodes-count 2", "at least 3"),
-        ("--backend consul --partition leader", "--nemesis partition"),
         ("--backend sim --clients 0", "--clients is 0"),
         ("--backend sim --version 1.0", "part of locktest"),
         ("--backend sim --workload register --sim-bug double-grant", "takes no locks"),
@@ -83,6 +86,292 @@ fn a_flag_that_makes_no_sense_is_refused_with_the_reason() {
         let ran = bench.run(line).expect_code(2);
         assert!(ran.stderr.contains(reason), "{line}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn a_fault_that_the_run_cannot_have_is_refused_with_the_reason() {
+    let bench = Bench::new();
+    for (line, reason) in [
+        ("--backend sim --nemesis partition", "sim has no servers"),
+        ("--backend sim --nemesis client-pause,kill", "it can have client-pause and client-kill"),
+        ("--backend sim --nemesis restart-all", "sim has no servers"),
+        ("--backend sim --nemesis client-partition", "no network"),
+        ("--backend consul --nemesis none,kill", "none stands alone"),
+        ("--backend consul --nemesis kill,all", "all stands alone"),
+        ("--backend consul --nemesis partition --nodes-count 2", "at least 3"),
+        ("--backend consul --partition leader", "--nemesis partition"),
+        ("--backend consul --nemesis kill --partition bridge", "--nemesis partition"),
+        ("--backend consul --nemesis kill --partition-direction in", "--nemesis partition"),
+        ("--backend consul --nemesis client-partition --partition-between clients", "--nemesis"),
+        ("--backend consul --partition-packets rst", "--nemesis partition"),
+        ("--backend redis --nemesis partition --partition leader", "have no leader"),
+        ("--backend redis --nemesis partition --partition bridge", "is between servers"),
+        (
+            "--backend redis --nemesis partition --partition-between servers",
+            "nothing of each other",
+        ),
+        (
+            "--backend etcd --nemesis partition --partition majority-ring --nodes-count 3",
+            "needs at least 4",
+        ),
+        (
+            "--backend etcd --nemesis all --partition majority-ring --nodes-count 3",
+            "needs at least 4",
+        ),
+        (
+            "--backend etcd --nemesis partition --partition bridge --partition-between clients",
+            "is between servers",
+        ),
+    ] {
+        let ran = bench.run(line).expect_code(2);
+        assert!(ran.stderr.contains(reason), "{line}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "", "{line}");
+    }
+}
+
+#[test]
+fn a_target_at_which_a_fault_cannot_be_aimed_is_refused_with_those_at_which_it_can() {
+    let bench = Bench::new();
+    for (line, reason) in [
+        ("--backend etcd --target leader", "--nemesis kill"),
+        ("--backend etcd --nemesis kill --target holder", "the holder-server"),
+        ("--backend etcd --nemesis kill --target c1", "names such as n1,n2"),
+        ("--backend etcd --nemesis kill --target n1,c1", "names such as n1,n2"),
+        ("--backend etcd --nemesis kill --target n9", "nobody is named 'n9'"),
+        ("--backend etcd --nemesis kill --target n9", "n1, n2, n3, n4, n5, c1"),
+        ("--backend etcd --nemesis kill --target n1,leader", "'leader' stands alone"),
+        ("--backend etcd --nemesis restart-all --target n1", "done to all servers"),
+        ("--backend etcd --nemesis client-pause --target n1", "names such as c1"),
+        ("--backend etcd --nemesis client-kill --target minority", "one client, all, the holder"),
+        ("--backend etcd --nemesis partition --target holder", "client-partition"),
+        ("--backend etcd --nemesis partition --target all", "cannot be aimed so"),
+        ("--backend etcd --nemesis partition --target n1,n2,n3,n4,n5", "done to nobody"),
+        ("--backend etcd --nemesis partition --partition one --target n1", "give one of them"),
+        ("--backend etcd --nemesis kill,partition --partition mixed --target n1", "give one of"),
+        ("--backend etcd --nemesis kill --target minority --nodes-count 2", "have no minority"),
+        ("--backend redis --nemesis kill --target leader", "have no leader"),
+        ("--backend redis --nemesis kill --target primary", "have no leader"),
+        ("--backend redis --nemesis kill --target holder-server", "talks to all servers"),
+        (
+            "--backend etcd --workload register --nemesis client-pause --target holder",
+            "takes no locks",
+        ),
+    ] {
+        let ran = bench.run(line).expect_code(2);
+        assert!(ran.stderr.contains(reason), "{line}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_fault_that_takes_more_servers_than_it_may_is_refused() {
+    let bench = Bench::new();
+    for (line, reason) in [
+        (
+            "--nemesis restart-all --max-affected 2",
+            "--nemesis restart-all takes all 5 servers from the majority, and --max-affected allows 2",
+        ),
+        ("--nemesis kill --target majority --max-affected minority", "--max-affected allows 2"),
+        ("--nemesis kill --target minority --max-affected 1", "takes 2 of 5 servers"),
+        ("--nemesis partition --partition bridge --max-affected 4", "takes all 5 servers"),
+        ("--nemesis kill --max-affected few", "a number of servers, minority or none"),
+    ] {
+        let ran = bench.run(&format!("--backend etcd {line}")).expect_code(2);
+        assert!(ran.stderr.contains(reason), "{line}: {}", ran.stderr);
+    }
+}
+
+/// The drawn faults of the plan that a dry run prints.
+fn drawn(bench: &Bench, line: &str) -> Vec<Value> {
+    let json = bench.run(&format!("{line} --seed 1 --dry-run --json")).expect_code(0).json();
+    let schedule = json["plan"]["schedule"].as_array().expect("a list").clone();
+    schedule.into_iter().map(|planned| planned["drawn"].clone()).collect()
+}
+
+/// The kinds of these faults, each once, sorted.
+fn kinds(faults: &[Value]) -> Vec<&str> {
+    let mut kinds: Vec<&str> =
+        faults.iter().map(|fault| fault["kind"].as_str().expect("a kind")).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+#[test]
+fn a_plan_has_the_kinds_that_were_asked_for_whatever_their_order() {
+    let bench = Bench::new();
+    let one = drawn(&bench, "--backend consul --nemesis kill,client-pause");
+    assert_eq!(kinds(&one), ["client-pause", "kill"]);
+    assert_eq!(one, drawn(&bench, "--backend consul --nemesis client-pause,kill,kill"));
+}
+
+#[test]
+fn all_faults_are_those_that_the_run_can_have() {
+    let bench = Bench::new();
+    let all = |line: &str| {
+        let faults = drawn(&bench, &format!("{line} --nemesis all --time-limit 300s"));
+        kinds(&faults).into_iter().map(str::to_owned).collect::<Vec<String>>()
+    };
+    assert_eq!(all("--backend sim"), ["client-kill", "client-pause"]);
+    assert_eq!(all("--backend etcd").len(), FaultKind::ALL.len());
+    let gentle = all("--backend etcd --max-affected minority");
+    assert_eq!(gentle.len(), FaultKind::ALL.len() - 1, "{gentle:?}");
+    assert!(!gentle.contains(&"restart-all".to_owned()));
+    let of_clients = all("--backend etcd --target holder");
+    assert_eq!(of_clients, ["client-kill", "client-partition", "client-pause"]);
+}
+
+#[test]
+fn faults_are_aimed_as_the_flags_say_and_as_the_workload_allows() {
+    let bench = Bench::new();
+    for (line, aim) in [
+        ("--backend etcd --nemesis client-pause", r#"{"target":"holder"}"#),
+        ("--backend etcd --workload register --nemesis client-pause", r#"{"target":"one"}"#),
+        ("--backend etcd --nemesis kill --target primary", r#"{"target":"leader"}"#),
+        (
+            "--backend etcd --nemesis pause --target n2,n1",
+            r#"{"target":{"named":[{"server":1},{"server":0}]}}"#,
+        ),
+        ("--backend etcd --nemesis partition --partition bridge", r#"{"shape":"bridge"}"#),
+        ("--backend redis --nemesis kill --time-limit 10s", r#""bare-majority""#),
+        ("--backend sim --nemesis client-kill --target all", r#"{"target":"all"}"#),
+    ] {
+        for fault in drawn(&bench, line) {
+            assert_eq!(fault["aim"].to_string(), aim, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_partition_is_plain_unless_it_is_told_otherwise() {
+    let bench = Bench::new();
+    for (line, between, direction, packets) in [
+        ("--backend etcd", "servers", "both", "drop"),
+        ("--backend redis", "clients", "both", "drop"),
+        ("--backend etcd --partition-between clients", "clients", "both", "drop"),
+        ("--backend etcd --partition-direction in", "servers", "in", "drop"),
+        ("--backend etcd --partition-packets rst", "servers", "both", "reset"),
+    ] {
+        let faults = drawn(&bench, &format!("{line} --nemesis partition"));
+        assert_ne!(faults, Vec::<Value>::new());
+        for fault in faults {
+            assert_eq!(fault["between"], between, "{line}");
+            assert_eq!(fault["direction"], direction, "{line}");
+            assert_eq!(fault["packets"], packets, "{line}");
+        }
+    }
+}
+
+#[test]
+fn help_has_every_fault_and_every_shape() {
+    let help = Bench::new().run("run --help").expect_code(0).stdout;
+    for kind in FaultKind::ALL {
+        assert!(help.contains(&format!("\n  {kind} ")), "{kind} is not in\n{help}");
+    }
+    for shape in locktest_history::PartitionShape::ALL {
+        assert!(help.contains(&format!("\n  {} ", shape.name())), "{shape:?} is not in\n{help}");
+    }
+    let replay = Bench::new().run("replay --help").expect_code(0).stdout;
+    assert!(replay.contains("locktest replay store/latest"), "{replay}");
+}
+
+/// The plan of a line.
+fn plan(bench: &Bench, line: &str) -> Value {
+    bench.run(&format!("{line} --dry-run --json")).expect_code(0).json()["plan"].clone()
+}
+
+/// Writes a run of `line` that paused the second client, as if it had run.
+fn write_run(bench: &Bench, line: &str, with_fault: bool) -> RunDir {
+    let plan: Plan = serde_json::from_value(plan(bench, line)).expect("a plan");
+    let run = Run {
+        id: "0a1b2c".into(),
+        started_at_unix_s: 1,
+        origin_monotonic_ns: 2,
+        command: format!("locktest {line}"),
+        lab: None,
+        plan,
+    };
+    let run_dir = RunDir::create(&bench.path().join("store"), "a-run").expect("a folder");
+    let mut history = run_dir.begin(&run).expect("a history");
+    let ready = Record::Milestone { time_ns: 1_000_000, what: Milestone::ClusterReady };
+    history.append(&ready).expect("a record");
+    if with_fault {
+        let aim = Aim::Target(Target::Holder);
+        let fault = Fault {
+            clients: vec![ClientId(1)],
+            holder: Some(ClientId(1)),
+            ..Fault::new(FaultKind::ClientPause, aim, 300)
+        };
+        let (begin_ns, in_force_ns) = (501_000_000, 502_000_000);
+        let begun = FaultBegun { id: 1, fault, begin_ns, in_force_ns, hosts: vec![] };
+        history.append(&Record::FaultBegun(begun)).expect("a record");
+    }
+    history.finish().expect("a whole history");
+    run_dir
+}
+
+const PAUSED: &str = "--backend sim --nemesis client-pause --time-limit 5s --hold 20ms --seed 7";
+
+#[test]
+fn a_replay_has_the_plan_of_the_run_and_the_faults_that_it_had() {
+    let bench = Bench::new();
+    write_run(&bench, PAUSED, true);
+    let mut replayed = plan(&bench, "replay store/latest");
+    let fixed = replayed["schedule"][0]["fixed"].clone();
+    assert_eq!(fixed["at_ms"], 500);
+    assert_eq!(fixed["fault"]["kind"], "client-pause");
+    assert_eq!(fixed["fault"]["clients"][0], 1);
+    let original = plan(&bench, PAUSED);
+    replayed["schedule"] = original["schedule"].clone();
+    assert_eq!(replayed, original);
+}
+
+#[test]
+fn a_replay_of_a_replay_has_its_own_faults() {
+    let bench = Bench::new();
+    let line = format!("{PAUSED} --faults-of '/no longer/there'");
+    let run_dir = write_run(&bench, PAUSED, true);
+    let mut run: Run =
+        serde_json::from_slice(&std::fs::read(run_dir.run()).expect("run.json")).expect("a run");
+    run.command = format!("locktest {line}");
+    let again = RunDir::create(&bench.path().join("store"), "replay").expect("a folder");
+    let records = run_dir.read_history().expect("a history").records;
+    let mut history = again.begin(&run).expect("a history");
+    for record in &records {
+        history.append(record).expect("a record");
+    }
+    history.finish().expect("a whole history");
+    let replayed = plan(&bench, "replay store/replay");
+    assert_eq!(replayed["schedule"][0]["fixed"]["at_ms"], 500);
+}
+
+#[test]
+fn a_run_that_cannot_be_replayed_is_refused_with_the_reason() {
+    let bench = Bench::new();
+    let ran = bench.run("replay store/latest").expect_code(2);
+    assert!(ran.stderr.contains("is not a run directory"), "{}", ran.stderr);
+    write_run(&bench, "--backend sim --seed 1", false);
+    let ran = bench.run("replay store/latest").expect_code(2);
+    assert!(ran.stderr.contains("had no faults"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_replay_that_would_be_another_run_is_refused_with_what_differs() {
+    let bench = Bench::new();
+    write_run(&bench, PAUSED, true);
+    let mut command = bench.locktest("replay store/latest --dry-run");
+    command.env("LOCKTEST_LEASE_TTL", "3s");
+    let ran = Ran::of(command.output().expect("it runs")).expect_code(2);
+    assert!(ran.stderr.contains("lease_ttl_ms was 2000 and is 3000"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_faults_of_a_run_need_as_many_servers_and_clients() {
+    let bench = Bench::new();
+    write_run(&bench, PAUSED, true);
+    let ran = bench.run("--backend sim --clients 3 --faults-of store/latest").expect_code(2);
+    assert!(ran.stderr.contains("1 servers and 5 clients"), "{}", ran.stderr);
+    let faults = "--backend sim --sim-bug stall --faults-of store/latest";
+    assert_eq!(plan(&bench, faults)["schedule"][0]["fixed"]["at_ms"], 500);
 }
 
 #[test]

@@ -6,35 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Bench, lab_traces, wait_until};
+use support::{
+    Bench, assert_faults_bit_and_were_undone, assert_row, lab_traces, violation_classes, wait_until,
+};
 
 /// From the start of a run to its first fault, with everything in between on a slow machine.
 const FIRST_FAULT: Duration = Duration::from_secs(120);
-
-fn violation_classes(verdict: &Value) -> Vec<&str> {
-    let counts = verdict["violation_counts"].as_object().expect("an object");
-    counts.keys().map(String::as_str).collect()
-}
-
-/// What a run under a partition must show, whatever its verdict.
-#[track_caller]
-fn assert_faults_bit_and_were_undone(verdict: &Value) {
-    let faults = verdict["faults"].as_array().expect("a list");
-    assert!(!faults.is_empty(), "no fault in {verdict:#}");
-    for fault in faults {
-        assert_eq!(fault["bit"], true, "{fault:#}");
-        assert_eq!(fault["undone"], true, "{fault:#}");
-        assert_eq!(fault["kind"], "partition");
-        assert!(fault["begin_ns"].as_u64() < fault["end_ns"].as_u64());
-    }
-}
-
-#[track_caller]
-fn assert_row(verdict: &Value, row: &str, allowed: &[&str]) {
-    let property = &verdict["properties"][row];
-    let outcome = property["outcome"].as_str().expect("an outcome");
-    assert!(allowed.contains(&outcome), "{row}: {property:#}");
-}
 
 /// A run may find a real violation; then exit code, outcome and words agree.
 #[track_caller]

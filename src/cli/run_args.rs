@@ -3,15 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 use locktest_history::{
-    Backend, CasWait, HolderPolicy, PartitionShape, ReadMode, Recipe, RedisPersistence,
-    RedlockRequests, SessionBehavior, Workload,
+    Backend, CasWait, HolderPolicy, ReadMode, Recipe, RedisPersistence, RedlockRequests,
+    SessionBehavior, Workload,
 };
 use locktest_workloads::sim::SimBug;
 
-use super::FailOn;
+use super::choices::{
+    backends, cas_waits, holders, persistences, read_modes, recipes, redlock_requests,
+    session_behaviors, sim_bugs, workloads,
+};
+use super::{FailOn, FaultArgs};
 
 const RUN_HELP: &str = "\
 Workloads:
@@ -30,26 +33,26 @@ Recipes:
   consul     session (a TTL and no checks)
   zookeeper  ephemeral-sequential (wait for the predecessor)
   redis      redlock (majority of independent servers), single (one server),
-             sentinel (the primary that sentinels name)";
+             sentinel (the primary that sentinels name)
 
-/// The faults that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum NemesisChoice {
-    /// No fault.
-    None,
-    /// Cut the servers off from each other; servers that know nothing of each other, from clients.
-    Partition,
-}
+Faults:
+  partition         servers are cut off from each other; servers that know nothing of each other,
+                    from clients
+  kill              servers die by SIGKILL, and start again after the interval; of Redlock every
+                    second time one without which a lock has no majority
+  pause             servers stop by SIGSTOP, and go on after the interval
+  restart-all       all servers die at once and start again at once, as by a power cut
+  client-pause      the holder of the lock stops for longer than its lease
+  client-kill       the holder of the lock dies, and another client takes its place
+  client-partition  the holder of the lock is cut off from all servers for longer than its lease
 
-impl NemesisChoice {
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            NemesisChoice::None => "none",
-            NemesisChoice::Partition => "partition",
-        }
-    }
-}
+Shapes of partitions:
+  halves            a random minority, as large as it can be, against the rest
+  one               one random server against the rest
+  leader            the leader, in a minority, against the rest
+  minority-third    fewer than a third of the servers against the rest
+  majority-ring     each server reaches a majority, and no two reach the same one
+  bridge            two halves, and one server that reaches both";
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,6 +61,16 @@ pub enum OutputFormat {
     Human,
     /// The verdict as JSON, and nothing else.
     Json,
+}
+
+impl OutputFormat {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            OutputFormat::Human => "human",
+            OutputFormat::Json => "json",
+        }
+    }
 }
 
 /// The flags of a run.
@@ -126,22 +139,9 @@ pub struct RunArgs {
     #[arg(long, env = "LOCKTEST_SIM_BUG", value_name = "BUG", value_parser = sim_bugs(), help_heading = "Options of one store")]
     pub sim_bug: Option<SimBug>,
 
-    /// The faults to inject.
-    #[arg(
-        long,
-        env = "LOCKTEST_NEMESIS",
-        default_value = "none",
-        value_name = "FAULT",
-        help_heading = "Faults"
-    )]
-    pub nemesis: NemesisChoice,
-    /// The shape of partitions: a random minority, one server, the leader with a minority, or each
-    /// in turn, in an order that the seed chooses [default: mixed].
-    #[arg(long, env = "LOCKTEST_PARTITION", value_name = "SHAPE", value_parser = shapes(), help_heading = "Faults")]
-    pub partition: Option<Shape>,
-    /// Quiet for this long, then a fault for this long, alternating.
-    #[arg(long, env = "LOCKTEST_NEMESIS_INTERVAL", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Faults")]
-    pub nemesis_interval: Duration,
+    /// What the nemesis does.
+    #[command(flatten)]
+    pub faults: FaultArgs,
 
     /// What the clients do: see below.
     #[arg(
@@ -247,71 +247,4 @@ impl RunArgs {
     pub fn wants_json(&self) -> bool {
         self.json || self.format == OutputFormat::Json
     }
-}
-
-/// One shape of partition, or `None` for each in turn.
-pub type Shape = Option<PartitionShape>;
-
-fn backends() -> impl TypedValueParser<Value = Backend> {
-    one_of(Backend::ALL.map(|backend| (backend.name(), backend)))
-}
-
-fn recipes() -> impl TypedValueParser<Value = Recipe> {
-    one_of(Recipe::ALL.map(|recipe| (recipe.name(), recipe)))
-}
-
-fn workloads() -> impl TypedValueParser<Value = Workload> {
-    one_of(Workload::ALL.map(|workload| (workload.name(), workload)))
-}
-
-fn read_modes() -> impl TypedValueParser<Value = ReadMode> {
-    one_of(ReadMode::ALL.map(|mode| (mode.name(), mode)))
-}
-
-fn sim_bugs() -> impl TypedValueParser<Value = SimBug> {
-    one_of(SimBug::ALL.map(|bug| (bug.name(), bug)))
-}
-
-fn holders() -> impl TypedValueParser<Value = HolderPolicy> {
-    one_of([("trusting", HolderPolicy::Trusting), ("careful", HolderPolicy::Careful)])
-}
-
-fn shapes() -> impl TypedValueParser<Value = Shape> {
-    one_of([
-        ("mixed", None),
-        ("halves", Some(PartitionShape::Halves)),
-        ("one", Some(PartitionShape::One)),
-        ("leader", Some(PartitionShape::Leader)),
-    ])
-}
-
-fn session_behaviors() -> impl TypedValueParser<Value = SessionBehavior> {
-    one_of([("release", SessionBehavior::Release), ("delete", SessionBehavior::Delete)])
-}
-
-fn cas_waits() -> impl TypedValueParser<Value = CasWait> {
-    one_of([("watch", CasWait::Watch), ("poll", CasWait::Poll)])
-}
-
-fn persistences() -> impl TypedValueParser<Value = RedisPersistence> {
-    one_of([
-        ("none", RedisPersistence::None),
-        ("everysec", RedisPersistence::Everysec),
-        ("always", RedisPersistence::Always),
-    ])
-}
-
-fn redlock_requests() -> impl TypedValueParser<Value = RedlockRequests> {
-    one_of([("parallel", RedlockRequests::Parallel), ("sequential", RedlockRequests::Sequential)])
-}
-
-/// Takes one of these names, and lists them in help and errors.
-fn one_of<T, const N: usize>(choices: [(&'static str, T); N]) -> impl TypedValueParser<Value = T>
-where
-    T: Copy + Send + Sync + 'static,
-{
-    PossibleValuesParser::new(choices.map(|(name, _)| name)).try_map(move |given| {
-        let named = choices.iter().find(|(name, _)| *name == given);
-        named.map(|(_, value)| *value).ok_or_else(|| format!("no choice is named '{given}'"))
-    })
 }

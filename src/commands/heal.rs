@@ -82,8 +82,11 @@ fn in_words(report: &HealReport) -> String {
                 (None, false) => "STILL IN FORCE".into(),
             };
             text += &format!("run {}: fault {}: {state}\n", run.run_id, fault.fault);
-            for node in &fault.nodes {
-                text += &format!("  {}\n", node.account);
+            for host in &fault.hosts {
+                text += &format!("  {}\n", host.account);
+                if let Some(by_hand) = &host.by_hand {
+                    text += &format!("  to undo it by hand:\n{by_hand}\n");
+                }
             }
         }
         for problem in &run.problems {

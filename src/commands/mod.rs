@@ -5,6 +5,7 @@ mod client;
 mod export;
 mod heal;
 mod lab;
+mod replay;
 mod versions;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ pub use client::client;
 pub use export::export;
 pub use heal::{heal, heal_open};
 pub use lab::{lab, lab_failure, parse_subnet};
+pub use replay::replay;
 pub use versions::versions;
 
 use crate::exit::Failure;

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use locktest_history::{
-    Backend, HolderPolicy, PartitionShape, Recipe, Workload, ZOOKEEPER_TICK_MS,
-};
+use locktest_history::{Backend, HolderPolicy, Recipe, Workload, ZOOKEEPER_TICK_MS};
 use locktest_lab::{MAX_CLIENTS, MAX_SERVERS};
 use locktest_workloads::sim::SimBug;
 
 use super::{ms, nodes_count, recipe};
-use crate::cli::{NemesisChoice, RunArgs};
+use crate::cli::RunArgs;
 
 /// A fault needs this long to be applied, proven, and undone.
 const LEAST_INTERVAL_MS: u64 = 1000;
@@ -32,8 +30,7 @@ pub fn check(args: &RunArgs) -> Result<()> {
     times(args)?;
     lease_ttl(args)?;
     servers(args)?;
-    workload(args)?;
-    faults(args)
+    workload(args)
 }
 
 fn of_the_store(args: &RunArgs) -> Result<()> {
@@ -114,7 +111,7 @@ fn times(args: &RunArgs) -> Result<()> {
         ("--time-limit", Some(args.time_limit), false),
         ("--acquire-timeout", Some(args.acquire_timeout), false),
         ("--op-timeout", Some(args.op_timeout), false),
-        ("--nemesis-interval", Some(args.nemesis_interval), false),
+        ("--nemesis-interval", Some(args.faults.nemesis_interval), false),
         ("--lease-ttl", Some(args.lease_ttl), false),
         ("--redlock-node-timeout", args.redlock_node_timeout, false),
         ("--redis-retry-pause", args.redis_retry_pause, false),
@@ -131,7 +128,7 @@ fn times(args: &RunArgs) -> Result<()> {
         ensure!(time <= LONGEST_TIME, "{flag} is longer than 30 days");
     }
     ensure!(
-        ms(args.nemesis_interval) >= LEAST_INTERVAL_MS,
+        ms(args.faults.nemesis_interval) >= LEAST_INTERVAL_MS,
         "--nemesis-interval is shorter than 1s, the least in which a fault can be applied, proven and undone"
     );
     if let Some(lock_delay) = args.lock_delay {
@@ -247,39 +244,8 @@ fn workload(args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
-fn faults(args: &RunArgs) -> Result<()> {
-    let recipe = recipe(args);
-    let Some(shape) = args.partition else {
-        return match args.nemesis {
-            NemesisChoice::None => Ok(()),
-            NemesisChoice::Partition => partition(args),
-        };
-    };
-    ensure!(
-        args.nemesis == NemesisChoice::Partition,
-        "--partition names the shape of a fault that is not asked for; add --nemesis partition"
-    );
-    ensure!(
-        shape != Some(PartitionShape::Leader) || !recipe.has_independent_servers(),
-        "--partition leader: the servers of recipe {recipe} have no leader; choose mixed, halves or one"
-    );
-    partition(args)
-}
-
-fn partition(args: &RunArgs) -> Result<()> {
-    ensure!(
-        args.backend != Backend::Sim,
-        "--nemesis partition: sim has no servers to cut off; leave it out, or choose a store"
-    );
-    ensure!(
-        nodes_count(args) >= 3 || recipe(args) == Recipe::Single,
-        "--nemesis partition needs at least 3 servers, so that a majority is left"
-    );
-    Ok(())
-}
-
 /// `a, b and c`.
-fn names(names: impl Iterator<Item = &'static str>) -> String {
+pub fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
     match names.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use locktest_analyzer::{Verdict, analyze};
-use locktest_history::{History, RunDir, write_atomically};
+use locktest_history::{History, RunDir, executed, write_atomically};
 use locktest_reports::{Paths, render_html, render_json, render_verdict};
 
 use crate::exit::Failure;
@@ -14,8 +14,8 @@ pub struct Verdicts {
     pub unwritten: Option<anyhow::Error>,
 }
 
-/// Analyses a history, writes verdict.json and report.html if there is a run directory, and prints
-/// the verdict.
+/// Analyses a history, writes verdict.json, report.html and schedule.json if there is a run directory,
+/// and prints the verdict.
 pub fn conclude(
     run_dir: Option<&RunDir>,
     history: &History,
@@ -40,5 +40,8 @@ fn write(run_dir: &RunDir, verdict: &Verdict, history: &History, json: &str) -> 
     write_atomically(&run_dir.verdict(), json.as_bytes())
         .with_context(|| format!("cannot write {}", run_dir.verdict().display()))?;
     write_atomically(&run_dir.report(), render_html(verdict, history).as_bytes())
-        .with_context(|| format!("cannot write {}", run_dir.report().display()))
+        .with_context(|| format!("cannot write {}", run_dir.report().display()))?;
+    run_dir
+        .write_json(&run_dir.schedule(), &executed(history))
+        .context("cannot write the faults that ran")
 }

@@ -1,8 +1,10 @@
 //! `locktest run`: plan, cluster, clients and nemesis, verdict.
 
+mod announcement;
 mod conclude;
 mod faults;
 mod live;
+mod logs;
 mod prober;
 mod recording;
 pub mod servers;
@@ -11,29 +13,32 @@ mod stop;
 mod target;
 mod watcher;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
 use locktest_analyzer::Verdict;
-use locktest_cluster::Store;
+use locktest_cluster::{Store, quote};
 use locktest_history::{Backend, Plan, Run, RunDir};
 use locktest_lab::{LabDirs, Subnet, down_id};
 use locktest_workloads::clock::RunClock;
 
+use announcement::announcement;
 pub use conclude::{Verdicts, conclude};
 pub use faults::DEADLINE_MARGIN;
 use servers::{BUILT_IN, expected_version, find_program};
 use session::{Ended, Session};
 use stop::Stop;
 
-use crate::cli::{NemesisChoice, RunArgs};
+use crate::cli::{FaultArgs, RunArgs};
 use crate::commands::{heal_open, parse_subnet, runtime};
 use crate::exit::{Exit, Failure};
+use crate::plan::Earlier;
 use crate::terminal::Terminal;
 use crate::{dry_run, plan};
 
 /// Runs a test to its verdict.
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let args = &with_earlier_faults(args)?;
     let dirs = LabDirs::from_env();
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let store = Store::of(args.backend);
@@ -63,7 +68,15 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         run_dir.read_history().context("cannot read the history").map_err(Failure::internal)?;
     let Verdicts { verdict, unwritten } =
         conclude(Some(&run_dir), &history, args.wants_json(), terminal)?;
-    exit_code(args, ended, unwritten, &verdict, terminal)
+    let had_faults = !history.run.plan.schedule.is_empty();
+    exit_code(args, ended, unwritten, &verdict, had_faults, terminal)
+}
+
+/// The flags, and the faults of the run that they name.
+fn with_earlier_faults(args: &RunArgs) -> Result<RunArgs, Failure> {
+    let earlier = args.faults.faults_of.as_deref().map(Earlier::read).transpose();
+    let earlier = earlier.map_err(Failure::usage)?;
+    Ok(RunArgs { faults: FaultArgs { earlier, ..args.faults.clone() }, ..args.clone() })
 }
 
 /// Runs the session in a task of its own, so that a panic in it is an end like any other: the
@@ -101,11 +114,12 @@ async fn supervise(
         plan,
     };
     let time = humantime::format_rfc3339_seconds(now).to_string().replace([':', '-'], "");
-    let name = format!("{time}-{}-{}-{seed}", args.backend, args.nemesis.name());
+    let name = format!("{time}-{}-{}-{seed}", args.backend, args.faults.name());
     let run_dir = RunDir::create(&args.store, &name)
         .context("cannot make a run directory")
         .map_err(Failure::set_up)?;
-    terminal.step(announcement(&run, args, &run_dir));
+    let faults_of = args.faults.earlier.as_ref().map(|earlier| earlier.run_dir.as_path());
+    terminal.step(announcement(&run, faults_of, &run_dir));
     let session = Session {
         run,
         clock,
@@ -138,7 +152,8 @@ async fn supervise(
         }
     };
     let fault_left = clean_up(&id, own_lab.as_deref(), &dirs, terminal).await;
-    let ended = Ended { interrupted: stop.is_interrupted(), fault_left, problem: Some(problem) };
+    let interrupted = stop.is_interrupted();
+    let ended = Ended { interrupted, fault_left, problem: Some(problem), ..Ended::default() };
     Ok((ended, run_dir))
 }
 
@@ -173,6 +188,7 @@ fn exit_code(
     ended: Ended,
     unwritten: Option<anyhow::Error>,
     verdict: &Verdict,
+    had_faults: bool,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let of_verdict = Exit::of_verdict(verdict, args.fail_on.is_some());
@@ -193,7 +209,7 @@ fn exit_code(
     if ended.interrupted {
         return Ok(Exit::Interrupted);
     }
-    if args.nemesis != NemesisChoice::None && !verdict.faults.iter().any(|fault| fault.bit) {
+    if had_faults && !verdict.faults.iter().any(|fault| fault.bit) {
         return Err(Failure::set_up(anyhow!("no fault took effect; see the warnings above")));
     }
     Ok(of_verdict)
@@ -204,42 +220,8 @@ fn command(args: &RunArgs, plan: &Plan) -> String {
     let by_default =
         args.backend != Backend::Sim && args.version.is_none() && args.server_binary.is_none();
     let version = if by_default { format!(" --version {}", plan.version) } else { String::new() };
-    format!("locktest {}{version} --seed {}", args.given, plan.seed)
-}
-
-fn announcement(run: &Run, args: &RunArgs, run_dir: &RunDir) -> String {
-    let plan = &run.plan;
-    let faults = match plan.schedule.len() {
-        0 => "none".to_owned(),
-        _ => format!(
-            "quiet for {interval}, {} for {interval}, in turn",
-            args.nemesis.name(),
-            interval = humantime::format_duration(Duration::from_millis(plan.nemesis_interval_ms))
-        ),
-    };
-    let (recipe, locks, lease) = if plan.workload.takes_locks() {
-        (format!(", recipe {}", plan.recipe), "lock", format!(", lease {} ms", plan.lease_ttl_ms))
-    } else {
-        (format!(", {} reads", plan.read_mode), "register", String::new())
-    };
-    format!(
-        "run {id}: {backend} {version}{recipe}, workload {workload}\n  \
-         nodes     {nodes}\n  \
-         clients   {clients} on {keys} {locks}{s}{lease}\n  \
-         faults    {faults}\n  \
-         time      {time}\n  \
-         seed      {seed}\n  \
-         directory {directory}",
-        id = run.id,
-        backend = plan.backend,
-        version = plan.version,
-        workload = plan.workload,
-        nodes = plan.nodes.join(" "),
-        clients = plan.client_seeds.len(),
-        keys = plan.keys.len(),
-        s = if plan.keys.len() == 1 { "" } else { "s" },
-        time = humantime::format_duration(Duration::from_millis(plan.time_limit_ms)),
-        seed = plan.seed,
-        directory = run_dir.path().display(),
-    )
+    let faults_of =
+        |earlier: &Earlier| format!(" --faults-of {}", quote(&earlier.run_dir.to_string_lossy()));
+    let faults = args.faults.earlier.as_ref().map(faults_of).unwrap_or_default();
+    format!("locktest {}{version} --seed {}{faults}", args.given, plan.seed)
 }

@@ -60,6 +60,16 @@ impl Prober {
         Prober { answered, _tasks: tasks }
     }
 
+    /// The servers that have not answered a write that began after `since_ns`.
+    pub fn silent_since(&self, since_ns: u64) -> Vec<NodeId> {
+        let answered = self.answered.borrow();
+        let silent = answered
+            .iter()
+            .zip(0..)
+            .filter(|(begin_ns, _)| begin_ns.is_none_or(|begin_ns| begin_ns < since_ns));
+        silent.map(|(_, node)| NodeId(node)).collect()
+    }
+
     /// Waits until every server has answered a write that began after `since_ns`.
     pub async fn all_answered_since(&self, since_ns: u64) {
         let all = |answered: &Answered| {

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use futures_util::future::join_all;
 use locktest_cluster::{
     AuditLog, Cluster, Deployment, Installation, Member, NodeLayout, SshCluster, SshTarget,
     upload_binary,
 };
 use locktest_history::{ClientId, Milestone, NodeId, Record, Run, RunDir};
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, Subnet};
-use locktest_nemesis::{Endpoint, HealedRun, Nemesis, NemesisSetting};
+use locktest_nemesis::{ClientEndpoint, Endpoint, HealedRun, HostUndone, Nemesis, NemesisSetting};
 use locktest_workloads::ClientConfig;
 use locktest_workloads::clock::RunClock;
 use locktest_workloads::fleet::Fleet;
@@ -22,8 +21,9 @@ use locktest_workloads::sim::{SimBug, SimServer};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::faults::{Injection, RECOVERY_LIMIT};
+use super::faults::{Injection, Progress, RECOVERY_LIMIT};
 use super::live::LiveLine;
+use super::logs;
 use super::prober::Prober;
 use super::recording::Recording;
 use super::servers::Program;
@@ -49,6 +49,8 @@ pub struct Ended {
     pub fault_left: Option<String>,
     /// What went wrong. What was recorded until then is judged all the same.
     pub problem: Option<Failure>,
+    /// Whether the servers' logs are in the run directory.
+    pub logs_are_kept: bool,
 }
 
 /// One run, with everything that outlives its cluster.
@@ -70,15 +72,18 @@ pub struct Session {
     pub fail_on_overrun: bool,
 }
 
-/// The nemesis and the cluster that it works on.
-type Injector<'a> = (&'a Nemesis<SshCluster>, &'a Arc<Cluster>);
+/// The nemesis, and the cluster that it works on, if there is one.
+type Injector<'a> = (&'a Nemesis<SshCluster>, Option<&'a Arc<Cluster>>);
+
+/// The command that starts the client of a place.
+type ClientCommand<'a> = &'a (dyn Fn(usize) -> Result<Command> + Sync);
 
 /// A lab with the cluster that is to run in it.
 struct Assembled {
     lab: Lab,
     ssh: Arc<SshCluster>,
     cluster: Arc<Cluster>,
-    endpoints: Vec<Endpoint>,
+    servers: Vec<Endpoint>,
 }
 
 impl Session {
@@ -92,7 +97,9 @@ impl Session {
         if let Err(failure) = self.run_on(&assembled, &mut ended).await {
             ended.problem = Some(failure);
         }
-        self.fetch_logs(&assembled).await;
+        if !ended.logs_are_kept {
+            logs::keep(&assembled.cluster, &self.run_dir, self.clock, &self.terminal).await;
+        }
         let removed = self.dismantle(assembled).await;
         if self.own_lab && removed.is_ok() {
             // A fault is gone with its lab.
@@ -117,29 +124,51 @@ impl Session {
                 return Err(Failure::set_up(anyhow!("interrupted before the cluster was ready")));
             }
         }
-        let setting = NemesisSetting {
-            run_id: self.run.id.clone(),
-            lab_id: self.run.lab.clone(),
-            endpoints: assembled.endpoints.clone(),
-            clients: (assembled.lab.client_addresses().into_iter())
-                .take(self.run.plan.client_seeds.len())
-                .collect(),
-            node_run_dir: NodeLayout::new(NODE_BASE).run(),
-            journal: self.run_dir.fault_journal(),
-            state_dir: self.dirs.state.clone(),
-        };
-        let clock = self.clock;
-        let now_ns = Arc::new(move || clock.now_ns());
-        let nemesis = Nemesis::new(setting, assembled.ssh.clone(), now_ns)
-            .context("cannot start the undo journal")
-            .map_err(Failure::set_up)?;
+        let lab = &assembled.lab;
+        let clients = (lab.client_addresses().into_iter().enumerate())
+            .take(self.run.plan.client_seeds.len())
+            .map(|(client, address)| ClientEndpoint {
+                address,
+                enter: lab.client_entry(client).into(),
+            })
+            .collect();
+        let nemesis = self.nemesis(assembled.servers.clone(), clients, assembled.ssh.clone())?;
+        let kinds = self.run.plan.fault_kinds();
+        let able = nemesis.preflight(&kinds).await.map_err(|lacking| {
+            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            anyhow!("cannot inject {}: {lacking}", kinds.join(", "))
+        });
+        able.map_err(Failure::set_up)?;
         let client = |index| {
             let mut command = assembled.lab.client_command(index, &own_binary()?);
             command.arg("client");
             Ok(command)
         };
-        self.record(&Target::Cluster(cluster.clone()), client, Some((&nemesis, cluster)), ended)
-            .await
+        let injector = Some((&nemesis, Some(cluster)));
+        self.record(&Target::Cluster(cluster.clone()), &client, injector, ended).await
+    }
+
+    /// A nemesis for these servers and clients.
+    fn nemesis(
+        &self,
+        servers: Vec<Endpoint>,
+        clients: Vec<ClientEndpoint>,
+        ssh: Arc<SshCluster>,
+    ) -> Result<Nemesis<SshCluster>, Failure> {
+        let setting = NemesisSetting {
+            run_id: self.run.id.clone(),
+            lab_id: self.run.lab.clone(),
+            servers,
+            clients,
+            node_run_dir: NodeLayout::new(NODE_BASE).run(),
+            control_run_dir: self.dirs.state.join("fault-timers"),
+            journal: self.run_dir.fault_journal(),
+            state_dir: self.dirs.state.clone(),
+        };
+        let clock = self.clock;
+        Nemesis::new(setting, ssh, Arc::new(move || clock.now_ns()))
+            .context("cannot start the undo journal")
+            .map_err(Failure::set_up)
     }
 
     /// Runs against the sim.
@@ -153,9 +182,19 @@ impl Session {
             command.arg("client");
             Ok(command)
         };
+        // Its clients can be paused and killed like any others.
+        let nemesis = match self.run.plan.schedule.is_empty() {
+            true => None,
+            false => {
+                let audit = self.audit_log().map_err(Failure::set_up)?;
+                let ssh = Arc::new(SshCluster::new(&[], self.run_dir.path(), audit));
+                Some(self.nemesis(Vec::new(), Vec::new(), ssh)?)
+            }
+        };
+        let injector = nemesis.as_ref().map(|nemesis| (nemesis, None));
         let mut ended = Ended::default();
         let target = Target::Sim(Arc::new(sim));
-        ended.problem = self.record(&target, client, None, &mut ended).await.err();
+        ended.problem = self.record(&target, &client, injector, &mut ended).await.err();
         Ok(ended)
     }
 
@@ -187,9 +226,7 @@ impl Session {
         self.terminal.detail(format_args!("lab {} is up at {}", lab.id(), lab.subnet()));
         let nodes = &lab.nodes()[..self.run.plan.nodes.len()];
         let targets: Vec<SshTarget> = nodes.iter().map(ssh_target).collect();
-        let clock = self.clock;
-        let audit = AuditLog::open(&self.run_dir.audit_log(), Arc::new(move || clock.now_ns()))
-            .context("cannot start the audit log")?;
+        let audit = self.audit_log()?;
         let ssh = Arc::new(SshCluster::new(&targets, &lab.ssh_control_dir(), audit));
         let members: Vec<Member> = nodes
             .iter()
@@ -209,17 +246,22 @@ impl Session {
         };
         let deployment = Deployment::of(&self.run.plan, installation)
             .ok_or_else(|| anyhow!("{} has no servers", self.run.plan.backend))?;
-        let endpoints = nodes
-            .iter()
-            .zip(targets)
-            .map(|(node, ssh)| Endpoint {
+        let cluster = Arc::new(Cluster::new(&deployment, &members, &layout, ssh.clone())?);
+        let servers = (nodes.iter().zip(targets).zip(&members))
+            .map(|((node, ssh), member)| Endpoint {
                 ssh,
                 address: node.address,
                 probe_port: deployment.store.peer_port(),
+                services: cluster.services(member.id).to_vec(),
             })
             .collect();
-        let cluster = Arc::new(Cluster::new(&deployment, &members, &layout, ssh.clone())?);
-        Ok(Assembled { lab, ssh, cluster, endpoints })
+        Ok(Assembled { lab, ssh, cluster, servers })
+    }
+
+    fn audit_log(&self) -> Result<AuditLog> {
+        let clock = self.clock;
+        AuditLog::open(&self.run_dir.audit_log(), Arc::new(move || clock.now_ns()))
+            .context("cannot start the audit log")
     }
 
     /// Runs the clients and the nemesis, and records. Whatever happens, no fault is left in force
@@ -227,7 +269,7 @@ impl Session {
     async fn record(
         &self,
         target: &Target,
-        client: impl Fn(usize) -> Result<Command>,
+        client: ClientCommand<'_>,
         nemesis: Option<Injector<'_>>,
         ended: &mut Ended,
     ) -> Result<(), Failure> {
@@ -238,6 +280,13 @@ impl Session {
         if let Some((nemesis, _cluster)) = nemesis {
             ended.fault_left = fault_left(&nemesis.heal_all_open().await);
         }
+        if let Some((_nemesis, Some(cluster))) = nemesis {
+            for election in logs::keep(cluster, &self.run_dir, self.clock, &self.terminal).await {
+                // If the writer has ended, that is told below.
+                let _ = recording.add(Record::Election(election)).await;
+            }
+            ended.logs_are_kept = true;
+        }
         ended.interrupted = self.stop.is_interrupted();
         // If the disk is full the writer knows why; the others only know that it has ended.
         recording.finish().await.map_err(Failure::set_up)?;
@@ -247,16 +296,17 @@ impl Session {
     async fn work(
         &self,
         target: &Target,
-        client: impl Fn(usize) -> Result<Command>,
+        client: ClientCommand<'_>,
         nemesis: Option<Injector<'_>>,
         recording: &mut Recording,
     ) -> Result<(), Failure> {
+        let ready_ns = self.clock.now_ns();
         self.milestone(recording, Milestone::ClusterReady).await.map_err(Failure::set_up)?;
         self.terminal.step(format_args!("{:>6.2} s  every server answered a write", self.now_s()));
         let prober = Prober::start(target, self.clock, &recording.sender());
         let fleet = self.start_fleet(target, client, recording).map_err(Failure::set_up)?;
         let watcher = self.watch(recording);
-        let result = self.contend(&fleet, &prober, nemesis, recording).await;
+        let result = self.contend(&fleet, &prober, nemesis, ready_ns, recording).await;
         drop(watcher);
         let stopped = fleet.stop().await;
         drop(prober);
@@ -281,6 +331,7 @@ impl Session {
         fleet: &Fleet,
         prober: &Prober,
         nemesis: Option<Injector<'_>>,
+        ready_ns: u64,
         recording: &Recording,
     ) -> Result<(), Failure> {
         let plan = &self.run.plan;
@@ -297,14 +348,16 @@ impl Session {
                 plan,
                 nemesis,
                 cluster,
+                fleet,
                 clock: self.clock,
                 recording,
                 prober,
                 live: &live,
                 stop: &self.stop,
                 terminal: &self.terminal,
+                progress: Progress::default(),
             };
-            injection.run(end).await
+            injection.run(ready_ns, end).await
         };
         let clients_ended = tokio::select! {
             result = time => {
@@ -362,7 +415,7 @@ impl Session {
     fn start_fleet(
         &self,
         target: &Target,
-        client: impl Fn(usize) -> Result<Command>,
+        client: ClientCommand<'_>,
         recording: &Recording,
     ) -> Result<Fleet> {
         let plan = &self.run.plan;
@@ -387,25 +440,6 @@ impl Session {
             Ok((command, ClientConfig { client, ..config.clone() }))
         };
         Ok(Fleet::start(plan, launch, self.clock, &recording.sender())?)
-    }
-
-    async fn fetch_logs(&self, assembled: &Assembled) {
-        let fetch = assembled.cluster.members().map(|member| async move {
-            let logs = assembled.cluster.logs(member.id, None).await.map_err(anyhow::Error::from);
-            if let Err(error) = logs.and_then(|logs| self.keep_logs(&member.name, &logs)) {
-                self.terminal.warning(format_args!("no log of {}: {error}", member.name));
-            }
-        });
-        join_all(fetch).await;
-    }
-
-    /// The log of a node's first server has the node's name; that of another one its own, too.
-    fn keep_logs(&self, node: &str, logs: &[(&str, String)]) -> Result<()> {
-        for (index, (server, log)) in logs.iter().enumerate() {
-            let name = if index == 0 { node.to_owned() } else { format!("{node}-{server}") };
-            std::fs::write(self.run_dir.logs().join(format!("{name}.log")), log)?;
-        }
-        Ok(())
     }
 
     async fn dismantle(&self, assembled: Assembled) -> Result<()> {
@@ -435,10 +469,14 @@ impl Session {
 fn fault_left(healed: &HealedRun) -> Option<String> {
     let mut left: Vec<String> = healed.problems.clone();
     for fault in healed.faults.iter().filter(|fault| !fault.undone()) {
-        let accounts: Vec<&str> = fault.nodes.iter().map(|node| node.account.as_str()).collect();
-        left.push(format!("fault {}: {}", fault.fault, accounts.join("; ")));
+        let by_hand = |host: &HostUndone| {
+            let command = host.by_hand.as_ref()?;
+            Some(format!("{}; to undo it by hand:\n{command}", host.account))
+        };
+        let accounts: Vec<String> = fault.hosts.iter().filter_map(by_hand).collect();
+        left.push(format!("fault {}: {}", fault.fault, accounts.join("\n")));
     }
-    (!left.is_empty()).then(|| format!("{}; to undo it by hand: locktest heal", left.join("; ")))
+    (!left.is_empty()).then(|| format!("{}\nor try again: locktest heal", left.join("\n")))
 }
 
 fn own_binary() -> Result<PathBuf> {

@@ -192,3 +192,29 @@ pub fn lab_traces() -> String {
     }
     traces
 }
+
+/// The classes that a verdict found.
+pub fn violation_classes(verdict: &Value) -> Vec<&str> {
+    let counts = verdict["violation_counts"].as_object().expect("an object");
+    counts.keys().map(String::as_str).collect()
+}
+
+/// What a run under faults must show, whatever its verdict.
+#[track_caller]
+pub fn assert_faults_bit_and_were_undone(verdict: &Value) {
+    let faults = verdict["faults"].as_array().expect("a list");
+    assert!(!faults.is_empty(), "no fault in {verdict:#}");
+    for fault in faults {
+        assert_eq!(fault["bit"], true, "{fault:#}");
+        assert_eq!(fault["undone"], true, "{fault:#}");
+        assert!(fault["begin_ns"].as_u64() < fault["end_ns"].as_u64());
+    }
+}
+
+/// One of the four rows has one of these outcomes.
+#[track_caller]
+pub fn assert_row(verdict: &Value, row: &str, allowed: &[&str]) {
+    let property = &verdict["properties"][row];
+    let outcome = property["outcome"].as_str().expect("an outcome");
+    assert!(allowed.contains(&outcome), "{row}: {property:#}");
+}
