@@ -8,11 +8,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use locktest_cluster::{NowNs, Remote, RemoteCommand, RemoteError, RemoteOutput};
 use locktest_history::TookEffect;
 
-use crate::script::read_took;
+use crate::script::{Took, read_took};
 
 /// So many commands of a host count.
 const REMEMBERED: usize = 32;
@@ -23,12 +24,16 @@ type Offset = (i128, i128);
 /// What is known of the hosts' clocks.
 pub(crate) struct Clocks {
     now_ns: NowNs,
+    /// The control node's kernel, as it names its boots; `None` if it does not.
+    kernel: Option<String>,
     offsets: Mutex<HashMap<String, VecDeque<Offset>>>,
 }
 
 impl Clocks {
     pub(crate) fn new(now_ns: NowNs) -> Clocks {
-        Clocks { now_ns, offsets: Mutex::default() }
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        let kernel = kernel.map(|kernel| kernel.trim().to_owned());
+        Clocks { now_ns, kernel, offsets: Mutex::default() }
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
@@ -47,18 +52,36 @@ impl Clocks {
         let answered_ns = self.now_ns();
         let took = result.as_ref().ok().and_then(|output| read_took(&output.stdout));
         let (from_ns, until_ns) = match took {
-            Some(took) => self.learn(host, (sent_ns, answered_ns), took),
+            Some(took) => {
+                let own = Some(&took.kernel) == self.kernel.as_ref();
+                let own = own.then(|| self.own_offset());
+                let offset = own.unwrap_or_else(|| self.learn(host, (sent_ns, answered_ns), &took));
+                let at = |host_ns: u64, offset: i128| {
+                    let ns = u64::try_from(i128::from(host_ns) + offset).unwrap_or(0);
+                    ns.clamp(sent_ns, answered_ns)
+                };
+                (at(took.changing, offset.0), at(took.end, offset.1))
+            }
             None => (sent_ns, answered_ns),
         };
         (result, TookEffect { host: host.to_owned(), from_ns, until_ns })
     }
 
-    /// Takes in what a command says that began and ended at such times of the host's, and tells
-    /// between which times of the run's it ended.
-    fn learn(&self, host: &str, sent_answered: (u64, u64), (begin, end): (u64, u64)) -> (u64, u64) {
-        let (sent_ns, answered_ns) = sent_answered;
-        let offset: Offset =
-            (i128::from(sent_ns) - i128::from(begin), i128::from(answered_ns) - i128::from(end));
+    /// The run's clock less the control node's wall clock.
+    fn own_offset(&self) -> Offset {
+        let before_ns = i128::from(self.now_ns());
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall_ns = i128::try_from(wall.as_nanos()).unwrap_or(0);
+        (before_ns - wall_ns, i128::from(self.now_ns()) - wall_ns)
+    }
+
+    /// Takes in when a command says that it began and ended, and tells how far apart the clocks
+    /// are.
+    fn learn(&self, host: &str, (sent_ns, answered_ns): (u64, u64), took: &Took) -> Offset {
+        let offset: Offset = (
+            i128::from(sent_ns) - i128::from(took.begin),
+            i128::from(answered_ns) - i128::from(took.end),
+        );
         let mut offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
         let known = offsets.entry(host.to_owned()).or_default();
         known.push_front(offset);
@@ -74,10 +97,7 @@ impl Clocks {
             agreeing += 1;
         }
         known.truncate(agreeing.max(1));
-        let at = |offset: i128| {
-            u64::try_from(i128::from(end) + offset).unwrap_or(0).clamp(sent_ns, answered_ns)
-        };
-        (at(best.0), at(best.1))
+        best
     }
 }
 
@@ -85,16 +105,21 @@ impl Clocks {
 mod tests {
     use std::sync::Arc;
 
-    use super::*;
+    use locktest_cluster::{AuditLog, CONTROL, SshCluster};
 
-    const MS: u64 = 1_000_000;
+    use super::*;
+    use crate::script;
+
+    const MS: i128 = 1_000_000;
 
     /// A command on a host whose clock is ahead by `ahead`: when it was sent, began, ended, and was
-    /// answered, by the run's clock, all in milliseconds. Tells between which it is known to have
-    /// ended.
-    fn learn(clocks: &Clocks, ahead: u64, [sent, begin, end, answered]: [u64; 4]) -> (u64, u64) {
-        let took = ((begin + ahead) * MS, (end + ahead) * MS);
-        let (from, until) = clocks.learn("n1", (sent * MS, answered * MS), took);
+    /// answered, by the run's clock, all in milliseconds. Tells between which the clocks are known
+    /// to be apart.
+    fn learn(clocks: &Clocks, ahead: u64, [sent, begin, end, answered]: [u64; 4]) -> (i128, i128) {
+        let ns = |ms: u64| ms * 1_000_000;
+        let (begin, end) = (ns(begin + ahead), ns(end + ahead));
+        let took = Took { begin, changing: begin, end, kernel: "another".into() };
+        let (from, until) = clocks.learn("n1", (ns(sent), ns(answered)), &took);
         (from / MS, until / MS)
     }
 
@@ -103,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn one_command_is_known_as_well_as_its_way_there_and_back_is_short() {
+    fn one_command_tells_as_much_as_its_way_there_and_back_is_short() {
         // It took 5 ms, and 3 and 4 ms more on its way.
-        assert_eq!(learn(&clocks(), 777, [100, 103, 108, 112]), (105, 112));
+        assert_eq!(learn(&clocks(), 777, [100, 103, 108, 112]), (-780, -773));
     }
 
     #[test]
@@ -113,21 +138,31 @@ mod tests {
         let clocks = clocks();
         learn(&clocks, 777, [100, 101, 105, 130]);
         learn(&clocks, 777, [200, 230, 235, 236]);
-        assert_eq!(learn(&clocks, 777, [300, 320, 325, 350]), (324, 326));
+        assert_eq!(learn(&clocks, 777, [300, 320, 325, 350]), (-778, -776));
     }
 
     #[test]
     fn a_clock_that_was_set_is_known_anew() {
         let clocks = clocks();
         learn(&clocks, 777, [100, 101, 105, 106]);
-        assert_eq!(learn(&clocks, 5000, [200, 203, 205, 210]), (202, 210));
+        assert_eq!(learn(&clocks, 5000, [200, 203, 205, 210]), (-5003, -4995));
         learn(&clocks, 5000, [300, 301, 305, 306]);
-        assert_eq!(learn(&clocks, 5000, [400, 420, 425, 450]), (424, 426));
+        assert_eq!(learn(&clocks, 5000, [400, 420, 425, 450]), (-5001, -4999));
     }
 
-    #[test]
-    fn nothing_is_known_to_be_before_it_was_sent_or_after_it_was_answered() {
-        // The host's clock was set while the command ran.
-        assert_eq!(learn(&clocks(), 777, [100, 200, 150, 101]), (100, 101));
+    #[tokio::test]
+    async fn a_change_on_the_control_nodes_own_kernel_is_known_as_exactly_as_it_was_made() {
+        let origin = std::time::Instant::now();
+        let clocks = Clocks::new(Arc::new(move || origin.elapsed().as_nanos() as u64));
+        let folder = tempfile::tempdir().expect("a folder");
+        let control = SshCluster::new(&[], folder.path(), AuditLog::none());
+        // What it does before and after its change is none of it.
+        let script = script::look(&format!("sleep 0.2\n{}", script::MARK)) + "sleep 0.2\n";
+        let command = RemoteCommand::new("change nothing", script);
+        let (result, took) = clocks.timed(&control, CONTROL, &command).await;
+        result.expect("it ran");
+        assert!(took.from_ns >= 200_000_000, "{took:?}");
+        assert!(clocks.now_ns() - took.until_ns >= 200_000_000, "{took:?}");
+        assert!(took.from_ns <= took.until_ns, "{took:?}");
     }
 }

@@ -11,7 +11,7 @@ use locktest_cluster::quote;
 use locktest_history::PacketFate;
 
 use crate::links::Rules;
-use crate::script::{self, PRELUDE, Remains, read_remains};
+use crate::script::{self, MARK, PRELUDE, Remains, read_remains};
 use crate::tag::FaultTag;
 
 /// Fills the fault's chain, to which nothing leads yet.
@@ -69,7 +69,7 @@ done
         addresses = addresses.join(" "),
     );
     let change = format!(
-        r#"iptables-restore -w --noflush <<'RULES'
+        r#"{MARK}iptables-restore -w --noflush <<'RULES'
 *filter
 -I INPUT 1 {comment} -j {chain}
 -I OUTPUT 1 {comment} -j {chain}
@@ -85,7 +85,7 @@ pub(crate) fn undo(run_dir: &Path, tag: &FaultTag) -> String {
     let change = format!(
         r#"rules=$(iptables -w -S)
 if printf '%s\n' "$rules" | grep -qx -e '-N {chain}'; then
-  {{
+  {MARK}  {{
     echo '*filter'
     printf '%s\n' "$rules" | sed -n 's/^-A \(.* -j {chain}\)$/-D \1/p'
     echo '-F {chain}'

@@ -6,7 +6,7 @@ use std::path::Path;
 use locktest_cluster::{Service, quote};
 
 use crate::host::ClientProcess;
-use crate::script::{self, PRELUDE};
+use crate::script::{self, MARK, PRELUDE};
 use crate::tag::FaultTag;
 
 /// A pause between two looks at a process that is about to change, in seconds.
@@ -76,7 +76,8 @@ pub(crate) fn apply(run_dir: &Path, tag: &FaultTag, deed: Deed, subjects: &[Subj
         Deed::Pause => ("STOP", until("T*", "does not stop")),
     };
     let send = format!("alive || exit 0\nkill -s {signal} $pid 2>/dev/null || true");
-    let change: String = (subjects.iter().map(|subject| subject.shell(&send)))
+    let change: String = std::iter::once(MARK.to_owned())
+        .chain(subjects.iter().map(|subject| subject.shell(&send)))
         .chain(subjects.iter().map(|subject| subject.shell(&wait)))
         .collect();
     script::apply(run_dir, tag, "", &change)

@@ -16,6 +16,15 @@ pub(crate) const PRELUDE: &str = "set -eu\nPATH=$PATH:/usr/sbin:/sbin\n";
 /// The host's own clock, for [`read_took`].
 const NOW: &str = "$(date +%s%N)";
 
+/// Stands in a change right before the command by which it comes about.
+pub(crate) const MARK: &str = "changing=$(date +%s%N)\n";
+
+/// Tells when the change was made, and of which kernel the host's clock is.
+const TELL: &str = r#"took="$begin $changing $(date +%s%N)"
+read -r kernel </proc/sys/kernel/random/boot_id
+echo "took $took $kernel"
+"#;
+
 /// The folder of a fault on a host: its dead-man timer, and the permit to apply it.
 pub(crate) fn fault_dir(run_dir: &Path, tag: &FaultTag) -> String {
     quote(&run_dir.join(tag.chain()).to_string_lossy())
@@ -26,6 +35,7 @@ pub(crate) fn fault_dir(run_dir: &Path, tag: &FaultTag) -> String {
 pub(crate) fn apply(run_dir: &Path, tag: &FaultTag, before: &str, change: &str) -> String {
     format!(
         r#"{PRELUDE}begin={NOW}
+changing=$begin
 refuse() {{
   echo "refused, and changed nothing: $1" >&2
   exit 3
@@ -36,8 +46,7 @@ flock -w 5 9
 [ -e {dir}/armed ] || refuse 'no dead-man timer is armed for {tag}'
 [ ! -e {dir}/applied ] || exit 0
 : >{dir}/applied
-{change}echo "took $begin {NOW}"
-"#,
+{change}{TELL}"#,
         run_dir = quote(&run_dir.to_string_lossy()),
         dir = fault_dir(run_dir, tag),
     )
@@ -47,13 +56,13 @@ flock -w 5 9
 pub(crate) fn undo(run_dir: &Path, tag: &FaultTag, change: &str) -> String {
     format!(
         r#"{PRELUDE}begin={NOW}
+changing=$begin
 if [ -d {run_dir} ]; then
   exec 9<{run_dir}
   flock -w 5 9
   rm -f {dir}/armed
 fi
-{change}echo "took $begin {NOW}"
-"#,
+{change}{TELL}"#,
         run_dir = quote(&run_dir.to_string_lossy()),
         dir = fault_dir(run_dir, tag),
     )
@@ -61,15 +70,28 @@ fi
 
 /// A script that changes nothing, and says like the others when it began and ended.
 pub(crate) fn look(script: &str) -> String {
-    format!("{PRELUDE}begin={NOW}\n{script}echo \"took $begin {NOW}\"\n")
+    format!("{PRELUDE}begin={NOW}\nchanging=$begin\n{script}{TELL}")
 }
 
-/// When a script began and when its change was made, in nanoseconds of the host's own clock; `None`
-/// if the answer does not say so.
-pub(crate) fn read_took(stdout: &str) -> Option<(u64, u64)> {
+/// When a script did what, in nanoseconds of the host's own clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Took {
+    pub(crate) begin: u64,
+    /// Before its change was made.
+    pub(crate) changing: u64,
+    /// After.
+    pub(crate) end: u64,
+    /// The kernel that the host runs on: hosts of one kernel have one clock.
+    pub(crate) kernel: String,
+}
+
+/// When a script did what; `None` if the answer does not say so.
+pub(crate) fn read_took(stdout: &str) -> Option<Took> {
     let line = stdout.lines().find_map(|line| line.strip_prefix("took "))?;
-    let (begin, end) = line.split_once(' ')?;
-    Some((begin.parse().ok()?, end.parse().ok()?))
+    let mut words = line.split(' ');
+    let mut time = || words.next()?.parse().ok();
+    let (begin, changing, end) = (time()?, time()?, time()?);
+    Some(Took { begin, changing, end, kernel: words.next()?.to_owned() })
 }
 
 /// What reading back found.
@@ -117,8 +139,10 @@ mod tests {
 
     #[test]
     fn the_times_of_a_script_are_read_and_nonsense_is_not() {
-        assert_eq!(read_took("x\ntook 1000 1250\n"), Some((1000, 1250)));
-        for nonsense in ["", "took 5", "took a b", "1 2"] {
+        let kernel = "5a-1".to_owned();
+        let took = Took { begin: 1000, changing: 1200, end: 1250, kernel };
+        assert_eq!(read_took("x\ntook 1000 1200 1250 5a-1\n"), Some(took));
+        for nonsense in ["", "took 5", "took 1 2 3", "took a b c d", "1 2 3 4"] {
             assert_eq!(read_took(nonsense), None, "{nonsense:?}");
         }
     }

@@ -100,11 +100,11 @@ impl FakeRemote {
             }
             Step::Apply => {
                 host.applied = true;
-                "took 1000 1001\n".into()
+                "took 1000 1000 1001 another\n".into()
             }
             Step::Undo => {
                 (host.applied, host.undone) = (false, true);
-                "took 2000 2001\n".into()
+                "took 2000 2000 2001 another\n".into()
             }
             Step::Check if host.applied => format!("present {tag}\n-N {tag}\n"),
             Step::Check => format!("absent {tag}\n"),
