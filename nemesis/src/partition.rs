@@ -11,7 +11,7 @@ use locktest_cluster::quote;
 use locktest_history::PacketFate;
 
 use crate::links::Rules;
-use crate::script::{self, MARK, PRELUDE, Remains, read_remains};
+use crate::script::{self, MARK, MARK_END, PRELUDE, Remains, read_remains};
 use crate::tag::FaultTag;
 
 /// Fills the fault's chain, to which nothing leads yet.
@@ -80,12 +80,18 @@ RULES
     script::apply(run_dir, tag, &before, &change)
 }
 
-/// Removes the fault's chain and whatever jumps to it, in one transaction.
+/// Ends the fault by a rule that leads out of its chain again, which takes effect at once; then
+/// removes the chain and whatever jumps to it, for which the kernel takes its time.
 pub(crate) fn undo(run_dir: &Path, tag: &FaultTag) -> String {
     let change = format!(
         r#"rules=$(iptables -w -S)
 if printf '%s\n' "$rules" | grep -qx -e '-N {chain}'; then
-  {MARK}  {{
+  {MARK}  iptables-restore -w --noflush <<'RULES'
+*filter
+-I {chain} 1 {comment} -j RETURN
+COMMIT
+RULES
+  {MARK_END}  {{
     echo '*filter'
     printf '%s\n' "$rules" | sed -n 's/^-A \(.* -j {chain}\)$/-D \1/p'
     echo '-F {chain}'
@@ -95,6 +101,7 @@ if printf '%s\n' "$rules" | grep -qx -e '-N {chain}'; then
 fi
 "#,
         chain = tag.chain(),
+        comment = comment(tag),
     );
     script::undo(run_dir, tag, &change)
 }

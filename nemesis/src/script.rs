@@ -19,8 +19,11 @@ const NOW: &str = "$(date +%s%N)";
 /// Stands in a change right before the command by which it comes about.
 pub(crate) const MARK: &str = "changing=$(date +%s%N)\n";
 
+/// Stands right after that command, if the change goes on with what nobody feels.
+pub(crate) const MARK_END: &str = "changed=$(date +%s%N)\n";
+
 /// Tells when the change was made, and of which kernel the host's clock is.
-const TELL: &str = r#"took="$begin $changing $(date +%s%N)"
+const TELL: &str = r#"took="$begin $changing ${changed:-$(date +%s%N)}"
 read -r kernel </proc/sys/kernel/random/boot_id
 echo "took $took $kernel"
 "#;
