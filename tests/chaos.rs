@@ -155,6 +155,10 @@ impl ChaosLab {
             std::thread::sleep(Duration::from_millis(200));
         }
         let clean_after = killed.elapsed();
+        let checked = self.bench.run("check store/latest --json");
+        assert!(matches!(checked.code, Some(0 | 1 | 3)), "{}", checked.stderr);
+        let warnings = &checked.json()["warnings"];
+        assert!(warnings.to_string().contains("interrupted"), "{warnings}");
         let healed = self.bench.run("heal").expect_code(0);
         assert!(!healed.stdout.contains("STILL"), "{}", healed.stdout);
         assert!(self.bench.run("heal").expect_code(0).stdout.contains("nothing to heal"));

@@ -43,8 +43,8 @@ fn redlock_grants_a_lock_twice_when_a_server_forgets_its_vote() {
 #[test]
 fn redlock_holds_when_its_servers_write_each_vote_to_disk() {
     holds(
-        "--backend redis --nemesis kill --redis-persistence always --nemesis-interval 5s \
-         --time-limit 30s --seed 1",
+        "--backend redis --nemesis kill --redis-persistence always --nemesis-interval 3s \
+         --time-limit 20s --seed 1",
     );
 }
 
@@ -65,7 +65,7 @@ fn a_paused_holder_of_redlock_acts_after_its_lease() {
 fn a_paused_holder_needs_fencing(backend: &str) {
     let bench = Bench::with_lab();
     let line = format!(
-        "--backend {backend} --nemesis client-pause --nemesis-interval 2s --time-limit 40s \
+        "--backend {backend} --nemesis client-pause --nemesis-interval 2s --time-limit 24s \
          --seed 1 --json"
     );
     let verdict = bench.run(&line).expect_code(0).json();
@@ -104,14 +104,14 @@ fn a_paused_holder_on_zookeeper_needs_fencing() {
 fn survives(backend: &str) {
     let bench = Bench::with_lab();
     let line = format!(
-        "--backend {backend} --nemesis kill,pause,restart-all --nemesis-interval 3s \
-         --time-limit 30s --seed 1 --json"
+        "--backend {backend} --nemesis kill,pause,restart-all --nemesis-interval 2s \
+         --time-limit 15s --seed 1 --json"
     );
     let ran = bench.run(&line);
     assert!(matches!(ran.code, Some(0 | 1)), "{}", ran.stderr);
     let verdict = ran.json();
     assert_faults_bit_and_were_undone(&verdict);
-    assert!(verdict["faults"].as_array().expect("a list").len() >= 3, "{verdict:#}");
+    assert!(verdict["faults"].as_array().expect("a list").len() >= 2, "{verdict:#}");
     assert_row(&verdict, "safety", &["held"]);
 }
 
@@ -145,10 +145,10 @@ fn executed(bench: &Bench) -> Vec<Value> {
 #[test]
 fn a_replay_executes_the_same_faults_on_the_same_targets_in_the_same_order() {
     let bench = Bench::with_lab();
-    let line = "--backend etcd --nemesis all --nemesis-interval 1s --time-limit 40s --seed 3";
+    let line = "--backend etcd --nemesis all --nemesis-interval 1s --time-limit 25s --seed 3";
     bench.run(line).expect_code(0);
     let first = executed(&bench);
-    assert!(first.len() >= 5, "{first:#?}");
+    assert!(first.len() >= 4, "{first:#?}");
     let original = bench.latest().canonicalize().expect("a run");
     bench.run("replay store/latest").expect_code(0);
     assert_ne!(bench.latest().canonicalize().expect("a run"), original);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::{
-    Bench, assert_faults_bit_and_were_undone, assert_row, lab_traces, violation_classes, wait_until,
+    Bench, assert_faults_bit_and_were_undone, assert_row, lab_traces, violation_classes,
 };
 
 /// From the start of a run to its first fault, with everything in between on a slow machine.
@@ -161,35 +161,6 @@ fn rules(bench: &Bench, lab: &str) -> String {
         bench.run(&line).expect_code(0).stdout
     });
     rules.join("--\n")
-}
-
-#[test]
-fn after_the_control_node_was_killed_nodes_heal_by_themselves_within_the_deadline() {
-    let bench = Bench::with_lab();
-    bench.run("lab up kill --nodes-count 3 --clients 2").expect_code(0);
-    let clean = rules(&bench, "kill");
-    let mut run = bench.start(
-        "--backend consul --nodes-count 3 --clients 2 --lab kill --nemesis partition \
-         --nemesis-interval 2s --time-limit 60s --seed 1",
-    );
-    run.wait_for("fault 1 begins", FIRST_FAULT);
-    run.signal("-KILL");
-    run.wait(Duration::from_secs(5));
-    assert_ne!(rules(&bench, "kill"), clean, "the fault outlives the control node");
-
-    // The deadline is the fault's length and twenty seconds.
-    wait_until("clean firewalls", Duration::from_secs(40), || rules(&bench, "kill") == clean);
-
-    let ran = bench.run("check store/latest --json");
-    let verdict = ran.json();
-    assert!(matches!(ran.code, Some(0 | 1)), "{}", ran.stderr);
-    assert!(verdict["counts"]["acquires_ok"].as_u64() > Some(0));
-    assert!(verdict["warnings"].to_string().contains("interrupted"), "{}", verdict["warnings"]);
-
-    let healed = bench.run("heal").expect_code(0).stdout;
-    assert!(healed.contains("fault 1: undone"), "{healed}");
-    assert!(bench.run("heal").expect_code(0).stdout.contains("nothing to heal"));
-    bench.run("lab down kill").expect_code(0);
 }
 
 #[test]
