@@ -20,8 +20,8 @@ use crate::cli::RunArgs;
 use crate::commands::{lab_failure, parse_subnet};
 use crate::exit::Failure;
 use crate::plan::nodes_count;
-use crate::run::DEADLINE_MARGIN;
 use crate::run::servers::{package_request, release};
+use crate::run::{DEADLINE_MARGIN, fault_timers};
 
 /// Stands for what only the run will choose.
 const UNKNOWN_RUN: &str = "000000";
@@ -105,17 +105,22 @@ fn steps(args: &RunArgs, plan: &Plan, store: Store, dirs: &LabDirs) -> Result<Ve
         servers.push(endpoint(member, services, store)?);
     }
     let clients = clients(args, plan, dirs)?;
+    let faults = faults(plan)?;
     let places = (0..).take(clients.len()).map(ClientId);
-    let processes: Vec<ClientProcess> =
-        places.map(|client| ClientProcess { client, pid: 0, start_ticks: 0 }).collect();
+    // Those of an earlier run may have been aimed at clients that took the places of others.
+    let named = faults.iter().flat_map(|fault| &fault.clients).copied();
+    let processes: Vec<ClientProcess> = places
+        .chain(named)
+        .map(|client| ClientProcess { client, pid: 0, start_ticks: 0 })
+        .collect();
     let hosts = Hosts {
         servers: &servers,
         clients: &clients,
         processes: &processes,
         node_run_dir: &layout.run(),
-        control_run_dir: &dirs.state.join("fault-timers"),
+        control_run_dir: &fault_timers(dirs).map_err(Failure::set_up)?,
     };
-    steps.extend(fault_steps(plan, hosts)?);
+    steps.extend(fault_steps(plan, &faults, hosts)?);
     Ok(steps)
 }
 
@@ -152,9 +157,9 @@ fn endpoint(member: &Member, services: Vec<Service>, store: Store) -> Result<End
     Ok(Endpoint { ssh, address, probe_port: store.peer_port(), services })
 }
 
-/// Every fault with its commands. Who leads or holds is known only when a fault comes, so a leader
-/// or holder is shown as the first, and the process of a client as number 0.
-fn fault_steps(plan: &Plan, hosts: Hosts<'_>) -> Result<Vec<Step>, Failure> {
+/// Every fault. Who leads or holds is known only when a fault comes, so a leader or holder is shown
+/// as the first.
+fn faults(plan: &Plan) -> Result<Vec<Fault>, Failure> {
     let supposed = Situation::supposed(Parties::of(plan));
     let mut faults: Vec<Fault> = Vec::new();
     for planned in &plan.schedule {
@@ -168,6 +173,11 @@ fn fault_steps(plan: &Plan, hosts: Hosts<'_>) -> Result<Vec<Step>, Failure> {
             }
         }
     }
+    Ok(faults)
+}
+
+/// Every fault with its commands. The process of a client is shown as number 0.
+fn fault_steps(plan: &Plan, faults: &[Fault], hosts: Hosts<'_>) -> Result<Vec<Step>, Failure> {
     let mut steps = Vec::new();
     for (fault, id) in faults.iter().zip(1..) {
         let tag = FaultTag::new(UNKNOWN_RUN, id).map_err(Failure::internal)?;

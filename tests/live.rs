@@ -188,6 +188,52 @@ fn heal_cleans_at_once_what_a_killed_control_node_left() {
 }
 
 #[test]
+fn a_run_first_undoes_what_a_killed_one_left_in_its_lab() {
+    let bench = Bench::with_lab();
+    bench.run("lab up next --nodes-count 3 --clients 2").expect_code(0);
+    let clean = rules(&bench, "next");
+    let lab = "--backend etcd --nodes-count 3 --clients 2 --lab next --seed 1";
+    let mut run = bench.start(&format!(
+        "{lab} --nemesis partition --partition-between clients --nemesis-interval 5s"
+    ));
+    run.wait_for("fault 1 begins", FIRST_FAULT);
+    run.signal("-KILL");
+    run.wait(Duration::from_secs(5));
+    assert_ne!(rules(&bench, "next"), clean, "the fault outlives the control node");
+    bench.run(&format!("{lab} --time-limit 3s")).expect_code(0);
+    assert_eq!(rules(&bench, "next"), clean);
+    assert!(bench.run("heal").expect_code(0).stdout.contains("nothing to heal"));
+    bench.run("lab down next").expect_code(0);
+}
+
+#[test]
+fn a_fault_that_cannot_be_undone_is_told_with_its_command_and_the_verdict_survives() {
+    let bench = Bench::with_lab();
+    bench.run("lab up stuck --nodes-count 3 --clients 2").expect_code(0);
+    let mut run = bench.start(
+        "--backend etcd --nodes-count 3 --clients 2 --lab stuck --nemesis partition \
+         --partition one --nemesis-interval 2s --time-limit 60s --seed 1",
+    );
+    run.wait_for("fault 1 begins", FIRST_FAULT);
+    // A node whose processes are all gone keeps its firewall, and nobody can reach it any more.
+    let pids = Command::new("ip").args(["netns", "pids", "lt-stuck-n1"]).output().expect("ip runs");
+    for pid in String::from_utf8_lossy(&pids.stdout).split_whitespace() {
+        // The first of them takes the others with it.
+        let _ = Command::new("kill").args(["-KILL", pid]).output();
+    }
+    assert_eq!(run.wait(Duration::from_secs(120)), Some(6));
+    let told = run.stderr();
+    assert!(told.contains("to undo it by hand:\nssh "), "{told}");
+    let verdict = bench.read_json("verdict.json");
+    assert_eq!(verdict["faults"][0]["undone"], false, "{verdict:#}");
+    assert_eq!(verdict["faults"].as_array().map(Vec::len), Some(1), "no other fault comes");
+    bench.run("heal").expect_code(6);
+    bench.run("lab down stuck").expect_code(0);
+    let healed = bench.run("heal").expect_code(0).stdout;
+    assert!(healed.contains("gone with lab stuck"), "{healed}");
+}
+
+#[test]
 fn an_interrupted_run_undoes_its_fault_and_removes_its_lab() {
     let bench = Bench::with_lab();
     let before = lab_traces();

@@ -312,7 +312,7 @@ pub fn preflight_commands(hosts: Hosts<'_>, kinds: &[FaultKind]) -> Vec<(String,
             }),
         );
     }
-    if kinds.iter().any(|kind| kind.is_of_clients()) {
+    if cuts || kinds.iter().any(|kind| kind.is_of_clients()) {
         commands.push((CONTROL.to_owned(), RemoteCommand::new(purpose, basic)));
     }
     commands

@@ -19,6 +19,8 @@ pub(crate) use processes::ProcessEvidence;
 pub(crate) struct Look {
     pub(crate) probes: Vec<(Link, Probed)>,
     pub(crate) stopped: BTreeMap<NodeId, Stopped>,
+    /// Why the control node could not look, if it was to.
+    pub(crate) unseen: Option<String>,
     /// By host and name: the process id and its state; the reason if a host could not be asked.
     pub(crate) processes: BTreeMap<(String, String), Result<(u32, ProcessState), String>>,
 }

@@ -171,7 +171,9 @@ fn settle(index: &OpenIndex, entry: &OpenRun, healed: &HealedRun) -> Result<(), 
     for fault in healed.faults.iter().filter(|fault| fault.undone()) {
         journal.undone(fault.fault)?;
     }
-    if healed.problems.is_empty() && healed.faults.iter().all(HealedFault::undone) {
+    // A run that goes on may have begun another fault meanwhile.
+    let is_settled = read_journal(&entry.journal).is_ok_and(|content| content.open.is_empty());
+    if healed.problems.is_empty() && is_settled {
         index.remove(&entry.run_id)?;
     }
     Ok(())

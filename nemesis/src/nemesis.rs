@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use locktest_cluster::{NowNs, Remote, RemoteCommand, RemoteOutput};
-use locktest_history::{Fault, FaultBegun, FaultEnded, FaultKind, FaultSkipped, Party, TookEffect};
+use locktest_history::{Fault, FaultBegun, FaultEnded, FaultKind, Party, TookEffect};
 use thiserror::Error;
 
 use crate::clocks::Clocks;
@@ -66,12 +66,12 @@ impl NemesisSetting {
 
 /// A fault that was given up, and is not in force unless a host says otherwise.
 #[derive(Debug, Error)]
-#[error("{}", .skipped.reason)]
+#[error("{reason}")]
 pub struct FaultNotApplied {
-    /// The record for the history, unless `in_force` has others.
-    pub skipped: FaultSkipped,
-    /// The records for the history instead of `skipped`, if an apply was sent: whatever it answered,
-    /// it may have done something until the undo.
+    /// Why.
+    pub reason: String,
+    /// The records for the history, if an apply was sent: whatever it answered, it may have done
+    /// something until the undo.
     pub in_force: Option<(FaultBegun, FaultEnded)>,
     /// The undo on each host; empty if no command was sent.
     pub hosts: Vec<HostUndone>,
@@ -145,15 +145,8 @@ impl<R: Remote> Nemesis<R> {
         processes: &[ClientProcess],
         deadline: Duration,
     ) -> Result<ActiveFault, Box<FaultNotApplied>> {
-        let skip = |reason: String| FaultSkipped {
-            time_ns: self.clocks.now_ns(),
-            kind: fault.kind,
-            aim: fault.aim.clone(),
-            reason,
-        };
         let nothing_sent = |reason: String| {
-            let skipped = skip(reason);
-            Box::new(FaultNotApplied { skipped, in_force: None, hosts: Vec::new() })
+            Box::new(FaultNotApplied { reason, in_force: None, hosts: Vec::new() })
         };
         let deadline_s = deadline.as_millis().div_ceil(1000) as u64;
         let commands = FaultTag::new(&self.setting.run_id, id)
@@ -176,14 +169,13 @@ impl<R: Remote> Nemesis<R> {
             Ok(evidence) => {
                 let begin_ns = self.clocks.now_ns();
                 let applied = self.apply(&commands).await;
-                (Some(begin_ns), applied.map(|hosts| (hosts, evidence)))
+                (Some(begin_ns), applied.map(|hosts| (begin_ns, hosts, evidence)))
             }
             Err(reason) => (None, Err(reason)),
         };
         match tried {
-            Ok((hosts, evidence)) => {
+            Ok((begin_ns, hosts, evidence)) => {
                 let in_force_ns = self.clocks.now_ns();
-                let begin_ns = begin_ns.unwrap_or(in_force_ns);
                 let begun = FaultBegun { id, fault, begin_ns, in_force_ns, hosts };
                 Ok(ActiveFault { begun, commands, intent, evidence })
             }
@@ -216,7 +208,7 @@ impl<R: Remote> Nemesis<R> {
                     Some(problem) => format!("{reason}; {problem}"),
                 };
                 let hosts = undone.fault.hosts;
-                Err(Box::new(FaultNotApplied { skipped: skip(reason), in_force, hosts }))
+                Err(Box::new(FaultNotApplied { reason, in_force, hosts }))
             }
         }
     }
@@ -253,8 +245,8 @@ impl<R: Remote> Nemesis<R> {
         all_or_errors(join_all(runs).await)
     }
 
-    /// Looks at every host while the fault is in force. What the last call before
-    /// [`end`](Nemesis::end) sees counts most.
+    /// Looks at every host while the fault is in force. A look that shows its effect is proof, also
+    /// if a later one does not.
     pub async fn observe(&self, fault: &mut ActiveFault) {
         let look = self.look(&fault.commands).await;
         fault.evidence.record(look);

@@ -11,10 +11,11 @@ use locktest_cluster::quote;
 use locktest_history::PacketFate;
 
 use crate::links::Rules;
-use crate::script::{self, MARK, MARK_END, PRELUDE, Remains, read_remains};
+use crate::script::{self, MARK, MARK_END, PRELUDE, Remains, fault_dir, read_remains};
 use crate::tag::FaultTag;
 
-/// Fills the fault's chain, to which nothing leads yet.
+/// Fills the fault's chain, to which nothing leads yet. Does nothing once the permit to apply the fault
+/// was withdrawn: nobody would remove the chain again.
 pub(crate) fn prepare(run_dir: &Path, tag: &FaultTag, rules: &Rules, fate: PacketFate) -> String {
     let chain = tag.chain();
     let comment = comment(tag);
@@ -39,6 +40,7 @@ pub(crate) fn prepare(run_dir: &Path, tag: &FaultTag, rules: &Rules, fate: Packe
     format!(
         r#"{PRELUDE}exec 9<{run_dir}
 flock -w 5 9
+[ -e {dir}/armed ] || exit 0
 if iptables -w -S {chain} >/dev/null 2>&1; then exit 0; fi
 iptables-restore -w --noflush <<'RULES'
 *filter
@@ -47,6 +49,7 @@ iptables-restore -w --noflush <<'RULES'
 RULES
 "#,
         run_dir = quote(&run_dir.to_string_lossy()),
+        dir = fault_dir(run_dir, tag),
     )
 }
 
@@ -150,7 +153,7 @@ fn comment(tag: &FaultTag) -> String {
 }
 
 /// Packets of the links that are cut, which one server stopped, from and to each address.
-pub type StoppedPackets = BTreeMap<Ipv4Addr, u64>;
+pub(crate) type StoppedPackets = BTreeMap<Ipv4Addr, u64>;
 
 /// The answer of [`counters`]: `Some(None)` if the chain is not there, `None` if it is no such
 /// answer.

@@ -62,6 +62,19 @@ impl Subject {
         }
     }
 
+    /// Starts it, unless it runs or nobody is to.
+    fn start_again(&self) -> String {
+        self.start.as_ref().map_or_else(String::new, |start| format!("(\nexec 9<&-\n{start})\n"))
+    }
+
+    /// Ends a look at a process that is not there, and says so if it is to be.
+    fn miss(&self) -> String {
+        match &self.start {
+            Some(_) => format!("alive || {{ echo '{} does not run'; exit 0; }}", self.name),
+            None => "alive || exit 0".to_owned(),
+        }
+    }
+
     /// Commands in a shell of their own, with this process's functions. They do not inherit the lock
     /// on the run folder, which a server that they start would keep.
     fn shell(&self, commands: &str) -> String {
@@ -85,13 +98,16 @@ pub(crate) fn apply(run_dir: &Path, tag: &FaultTag, deed: Deed, subjects: &[Subj
 
 /// Starts them again, or lets them go on.
 pub(crate) fn undo(run_dir: &Path, tag: &FaultTag, deed: Deed, subjects: &[Subject]) -> String {
-    let change = subjects.iter().map(|subject| match (deed, &subject.start) {
-        (Deed::Kill, Some(start)) => format!("(\nexec 9<&-\n{start})\n"),
-        (Deed::Kill, None) => String::new(),
-        (Deed::Pause, _) => subject.shell(&format!(
-            "alive || exit 0\nkill -s CONT $pid 2>/dev/null || true\n{}",
-            until("[!T]*", "does not go on")
-        )),
+    let change = subjects.iter().map(|subject| match deed {
+        Deed::Kill => subject.start_again(),
+        // It may have died while it was stopped.
+        Deed::Pause => {
+            let go_on = format!(
+                "alive || exit 0\nkill -s CONT $pid 2>/dev/null || true\n{}",
+                until("[!T]*", "does not go on")
+            );
+            subject.shell(&go_on) + &subject.start_again()
+        }
     });
     script::undo(run_dir, tag, &change.collect::<String>())
 }
@@ -118,9 +134,10 @@ pub(crate) fn check(tag: &FaultTag, deed: Deed, subjects: &[Subject]) -> String 
         let name = &subject.name;
         let look = match deed {
             Deed::Kill if subject.start.is_none() => continue,
-            Deed::Kill => format!("alive || echo '{name} does not run'"),
+            Deed::Kill => subject.miss(),
             Deed::Pause => format!(
-                "alive || exit 0\ncase $(state $pid) in T*) echo \"{name} is stopped, process $pid\";; esac"
+                "{}\ncase $(state $pid) in T*) echo \"{name} is stopped, process $pid\";; esac",
+                subject.miss()
             ),
         };
         script.push_str(&subject.shell(&look));

@@ -99,7 +99,7 @@ pub(crate) fn read_took(stdout: &str) -> Option<Took> {
 
 /// What reading back found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remains {
+pub(crate) enum Remains {
     /// Nothing of the fault is left.
     Absent,
     /// This is, a line each.
@@ -108,7 +108,7 @@ pub enum Remains {
 
 /// The answer of a script that reads back what is left of a fault; `None` if it is no such answer,
 /// which is no proof of anything.
-pub fn read_remains(tag: &str, stdout: &str) -> Option<Remains> {
+pub(crate) fn read_remains(tag: &str, stdout: &str) -> Option<Remains> {
     let mut lines = stdout.lines();
     match lines.next()?.split_once(' ')? {
         ("absent", name) if name == tag => Some(Remains::Absent),

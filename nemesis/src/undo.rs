@@ -105,12 +105,13 @@ async fn undo_once(
         Err(error) => return Err(error.to_string()),
     }
     let disarm = RemoteCommand::new(format!("disarm the dead-man timer of {fault}"), &host.disarm);
-    Ok(match remote.run_ok(name, &disarm).await {
-        Ok(_) => format!("{name} has nothing of {tag} left, and no dead-man timer"),
-        Err(error) => format!(
-            "{name} has nothing of {tag} left; its dead-man timer ends by itself, since: {error}"
-        ),
-    })
+    // A timer that is left would undo a later fault of the same process.
+    match remote.run_ok(name, &disarm).await {
+        Ok(_) => Ok(format!("{name} has nothing of {tag} left, and no dead-man timer")),
+        Err(error) => {
+            Err(format!("{name} has nothing of {tag} left but its dead-man timer: {error}"))
+        }
+    }
 }
 
 /// A command line for a person at the control node.

@@ -7,7 +7,7 @@ use anyhow::Context;
 use locktest_cluster::{AuditLog, SshCluster};
 use locktest_history::{Run, RunDir};
 use locktest_lab::{LabDirs, preflight};
-use locktest_nemesis::{HealReport, OpenIndex, heal as heal_journals};
+use locktest_nemesis::{HealReport, IndexEntry, OpenIndex, heal as heal_journals, read_journal};
 use locktest_workloads::clock::RunClock;
 
 use crate::cli::HealArgs;
@@ -37,7 +37,9 @@ pub async fn heal_open(run: Option<&str>) -> Result<HealReport, Failure> {
     if open.is_empty() {
         return Ok(HealReport::default());
     }
-    preflight().map_err(Failure::set_up)?;
+    if open.iter().any(needs_ssh) {
+        preflight().map_err(Failure::set_up)?;
+    }
     // The connections' sockets go with this folder.
     let sockets = tempfile::Builder::new()
         .prefix("locktest-heal-")
@@ -53,6 +55,15 @@ pub async fn heal_open(run: Option<&str>) -> Result<HealReport, Failure> {
         .await
         .context("cannot read the journals of open faults")
         .map_err(Failure::set_up)
+}
+
+/// Whether faults were left behind on nodes, or it is not known where.
+fn needs_ssh(entry: &IndexEntry) -> bool {
+    let journal = entry.run.as_ref().ok().and_then(|run| read_journal(&run.journal).ok());
+    journal.is_none_or(|journal| {
+        let mut hosts = journal.open.values().flat_map(|intent| &intent.hosts);
+        hosts.any(|host| host.ssh.is_some())
+    })
 }
 
 /// The audit log of the run to which a journal belongs, if its directory can still be written.

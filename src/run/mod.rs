@@ -24,7 +24,7 @@ use locktest_workloads::clock::RunClock;
 
 use announcement::announcement;
 pub use conclude::{Verdicts, conclude};
-pub use faults::DEADLINE_MARGIN;
+pub use faults::{DEADLINE_MARGIN, fault_timers};
 use servers::{BUILT_IN, expected_version, find_program};
 use session::{Ended, Session};
 use stop::Stop;

@@ -21,7 +21,7 @@ use locktest_workloads::sim::{SimBug, SimServer};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::faults::{Injection, Progress, RECOVERY_LIMIT};
+use super::faults::{Injection, Progress, RECOVERY_LIMIT, fault_timers};
 use super::live::LiveLine;
 use super::logs;
 use super::prober::Prober;
@@ -30,8 +30,8 @@ use super::servers::Program;
 use super::stop::Stop;
 use super::target::Target;
 use super::watcher::{Orders, Watcher};
-use crate::commands::{lab_failure, ssh_target};
-use crate::exit::Failure;
+use crate::commands::{heal_open, lab_failure, ssh_target};
+use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
 
 /// How long a cluster may take to answer its first write.
@@ -114,6 +114,7 @@ impl Session {
     async fn run_on(&self, assembled: &Assembled, ended: &mut Ended) -> Result<(), Failure> {
         let cluster = &assembled.cluster;
         if !self.own_lab {
+            heal_earlier_runs().await?;
             let reset = cluster.reset().await.context("cannot clear the lab of an earlier run");
             reset.map_err(Failure::set_up)?;
         }
@@ -161,7 +162,7 @@ impl Session {
             servers,
             clients,
             node_run_dir: NodeLayout::new(NODE_BASE).run(),
-            control_run_dir: self.dirs.state.join("fault-timers"),
+            control_run_dir: fault_timers(&self.dirs).map_err(Failure::set_up)?,
             journal: self.run_dir.fault_journal(),
             state_dir: self.dirs.state.clone(),
         };
@@ -463,6 +464,17 @@ impl Session {
     fn now_s(&self) -> f64 {
         self.clock.now_ns() as f64 / 1e9
     }
+}
+
+/// Undoes what killed runs left behind: their rules would come between this run's servers and
+/// clients, and their timers start servers of theirs.
+async fn heal_earlier_runs() -> Result<(), Failure> {
+    let healed = heal_open(None).await?;
+    if healed.is_clean() {
+        return Ok(());
+    }
+    let error = anyhow!("an earlier run left a fault behind; `locktest heal` tells where");
+    Err(Failure { exit: Exit::FaultLeft, error })
 }
 
 /// What is known of faults that could not be undone.

@@ -143,6 +143,11 @@ impl Running {
         }
     }
 
+    /// What it has said so far.
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(&self.stderr_path).expect("a file")
+    }
+
     pub fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args([signal, &id]).status().expect("kill runs");

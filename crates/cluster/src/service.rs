@@ -120,7 +120,8 @@ impl Service {
         script.push_str(&format!(
             "setsid nohup {command} >> {log} 2>&1 < /dev/null &\n\
              pid=$!\n\
-             echo $pid $(state $pid | cut -d' ' -f2) > {pid_file}\n",
+             {{ echo $pid $(state $pid | cut -d' ' -f2) > {pid_file}.new && mv {pid_file}.new {pid_file}; }} \\\n\
+             || {{ kill -KILL $pid; exit 1; }}\n",
             log = quote_path(&self.log),
             pid_file = quote_path(&self.pid_file),
         ));

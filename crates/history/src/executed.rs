@@ -26,7 +26,8 @@ pub fn executed(history: &History) -> Vec<FixedFault> {
     let ready_ns = ready_ns.unwrap_or(0);
     let mut begun: Vec<_> = (history.records.iter())
         .filter_map(|record| match record {
-            Record::FaultBegun(begun) => Some(begun),
+            // One that was given up half-way is known to have come into force nowhere.
+            Record::FaultBegun(begun) if !begun.hosts.is_empty() => Some(begun),
             _ => None,
         })
         .collect();
@@ -46,7 +47,7 @@ pub fn executed(history: &History) -> Vec<FixedFault> {
 mod tests {
     use super::*;
     use crate::plan::tests::run_for_tests;
-    use crate::{Aim, FaultBegun, FaultEnded, FaultKind, NodeId, Target};
+    use crate::{Aim, FaultBegun, FaultEnded, FaultKind, NodeId, Target, TookEffect};
 
     const SECOND_NS: u64 = 1_000_000_000;
 
@@ -55,7 +56,13 @@ mod tests {
         let fault = Fault::new(FaultKind::Kill, Aim::Target(Target::One), 10_000);
         let begin_ns = begin_s * SECOND_NS;
         let fault = Fault { servers, ..fault };
-        Record::FaultBegun(FaultBegun { id, fault, begin_ns, in_force_ns: begin_ns, hosts: vec![] })
+        Record::FaultBegun(FaultBegun {
+            id,
+            fault,
+            begin_ns,
+            in_force_ns: begin_ns,
+            hosts: vec![TookEffect { host: "n3".into(), from_ns: begin_ns, until_ns: begin_ns }],
+        })
     }
 
     fn ended(id: u32, heal_begin_s: u64) -> Record {
@@ -79,6 +86,16 @@ mod tests {
         let times: Vec<_> =
             executed(&history).iter().map(|fixed| (fixed.at_ms, fixed.fault.length_ms)).collect();
         assert_eq!(times, [(10_000, 7_000), (28_000, 1_000)]);
+    }
+
+    #[test]
+    fn a_fault_that_was_given_up_half_way_did_not_run() {
+        let mut given_up = begun(1, 3);
+        if let Record::FaultBegun(begun) = &mut given_up {
+            begun.hosts.clear();
+        }
+        let history = History { run: run_for_tests(), records: vec![given_up], damage: vec![] };
+        assert_eq!(executed(&history), []);
     }
 
     #[test]

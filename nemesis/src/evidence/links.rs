@@ -133,6 +133,9 @@ impl LinkEvidence {
         if let Some(link) = self.first_across(last) {
             proof.push(format!("at the last look {} got across", link.words(&name)));
         }
+        if let Some(reason) = &last.unseen {
+            proof.push(format!("at the last look the clients could not try: {reason}"));
+        }
         for (node, stopped) in &last.stopped {
             match stopped {
                 Stopped::Packets(_) => {}

@@ -6,6 +6,7 @@ use locktest_cluster::{CONTROL, Remote};
 use super::Nemesis;
 use crate::commands::{FaultCommands, HostCommands, Seen};
 use crate::evidence::{Look, Stopped};
+use crate::links::Link;
 use crate::partition::read_counters;
 use crate::probe::read_probes;
 use crate::process::read_states;
@@ -14,28 +15,19 @@ impl<R: Remote> Nemesis<R> {
     /// One look at every host. A host that does not answer adds nothing but that.
     pub(super) async fn look(&self, commands: &FaultCommands) -> Look {
         // The clients come first: the servers are to count what they stop of their packets.
-        let observed = match &commands.observer {
-            None => None,
-            Some(observer) => {
-                let answer = self.remote.run_ok(CONTROL, &observer.look).await;
-                // A control node that cannot look adds nothing.
-                answer.ok().map(|output| (observer, output.stdout))
+        let mut look = Look::default();
+        if let Some(observer) = &commands.observer {
+            match self.remote.run_ok(CONTROL, &observer.look).await {
+                Ok(output) => look.add_probes(&output.stdout, &observer.tries),
+                Err(error) => look.unseen = Some(error.to_string()),
             }
-        };
+        }
         let looks = commands.hosts.iter().map(|host| async move {
             let (answer, _) = self.clocks.timed(&*self.remote, &host.host, &host.look).await;
             (host, answer.map(|output| output.stdout).map_err(|error| error.to_string()))
         });
-        let looks = join_all(looks).await;
-        let mut look = Look::default();
-        for (host, answer) in looks {
+        for (host, answer) in join_all(looks).await {
             look.add(host, answer);
-        }
-        if let Some((observer, answer)) = observed {
-            let probes = read_probes(&answer).into_iter();
-            look.probes.extend(probes.filter_map(|(number, probed)| {
-                observer.tries.get(number).map(|link| (*link, probed))
-            }));
         }
         look.probes.sort_unstable_by_key(|(link, _)| *link);
         look
@@ -43,16 +35,19 @@ impl<R: Remote> Nemesis<R> {
 }
 
 impl Look {
+    fn add_probes(&mut self, answer: &str, tries: &[Link]) {
+        let probes = read_probes(answer).into_iter();
+        let of_links = |(number, probed)| tries.get(number).map(|link: &Link| (*link, probed));
+        self.probes.extend(probes.filter_map(of_links));
+    }
+
     fn add(&mut self, host: &HostCommands, answer: Result<String, String>) {
         match &host.seen {
             Seen::Links { node, tries } => {
                 let stopped = match answer {
                     Err(reason) => Stopped::Unknown(reason),
                     Ok(answer) => {
-                        let probes = read_probes(&answer).into_iter();
-                        self.probes.extend(probes.filter_map(|(number, probed)| {
-                            tries.get(number).map(|link| (*link, probed))
-                        }));
+                        self.add_probes(&answer, tries);
                         // The counters are read when all connections were tried.
                         let other = ["try ", "took "];
                         let of_rules =

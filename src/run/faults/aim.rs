@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use locktest_history::{ClientId, DrawnFault, Fault, Party};
+use locktest_history::{ClientId, DrawnFault, Fault};
 use locktest_nemesis::{Resolved, Situation, needs_holder, needs_leader, resolve};
 use locktest_workloads::fleet::Holder;
 use tokio::time::{Instant, timeout};
@@ -73,37 +73,34 @@ impl Injection<'_> {
         found
     }
 
-    /// The living client of each place; one that is just being replaced still stands for its place.
+    /// The living client of each place. While one is being replaced, the first that ran there
+    /// stands for its place, which can be cut off, but not paused or killed.
     pub(super) fn clients(&self) -> Vec<ClientId> {
         let places = u32::try_from(self.plan.client_seeds.len()).unwrap_or(u32::MAX);
         let mut clients: Vec<ClientId> = (0..places).map(ClientId).collect();
         for process in self.fleet.processes() {
-            if let Some(place) = clients.get_mut(self.place_of(process.client)) {
-                *place = process.client;
+            if let Some(client) = clients.get_mut(self.place_of(process.client) as usize) {
+                *client = process.client;
             }
         }
         clients
     }
 
     /// Where a client runs: a client that took the place of another is where that one was.
-    pub(super) fn place_of(&self, client: ClientId) -> usize {
-        client.0 as usize % self.plan.client_seeds.len().max(1)
+    pub(super) fn place_of(&self, client: ClientId) -> u32 {
+        client.0 % u32::try_from(self.plan.client_seeds.len()).unwrap_or(u32::MAX).max(1)
     }
 
-    /// Waits, as long as `patience` lets it, for a client that a cut concerns to be granted a lock
-    /// now, and to plan to hold it long enough for `kill` to be undone meanwhile.
-    pub(super) async fn holder_beyond(
+    /// Waits, as long as `patience` lets it, for a client that is cut off to be granted a lock in
+    /// spite of it, and to plan to hold it long enough for `kill` to be undone meanwhile.
+    pub(super) async fn holder_since_cut(
         &self,
-        cut: &Fault,
         kill: &Fault,
         patience: Duration,
         end: Instant,
+        is_cut_off: impl Fn(ClientId) -> bool,
     ) -> Option<Holder> {
-        let before = self.fleet.holders().borrow().clone();
-        let is_cut_off = |client: ClientId| {
-            let place = Party::Client(ClientId(self.place_of(client) as u32));
-            cut.cuts.iter().any(|cut| cut.from.contains(&place) || cut.to.contains(&place))
-        };
+        let before = self.progress.done().holders_before.clone();
         let is_new = |holder: &Holder| {
             let same =
                 |other: &Holder| (other.client, other.attempt) == (holder.client, holder.attempt);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use locktest_history::{Fault, FaultEnded, FaultKind, Record};
+use locktest_history::{Aim, ClientId, Fault, FaultEnded, FaultKind, Party, Record};
 use locktest_nemesis::ActiveFault;
 use tokio::time::{Instant, sleep};
 
@@ -24,21 +24,30 @@ pub(super) struct Running {
 }
 
 impl Injection<'_> {
-    /// Injects one fault from its begin to its end.
-    pub(super) async fn inject(&self, fault: Fault, end: Instant) -> Result<()> {
+    /// Injects one fault from its begin to its end; tells whether it came to be.
+    pub(super) async fn inject(&self, fault: Fault, end: Instant) -> Result<bool> {
         match self.begin(fault).await? {
-            Some(running) => self.see_through(running, end).await,
-            None => Ok(()),
+            Some(running) => self.see_through(running, end).await.map(|()| true),
+            None => Ok(false),
         }
     }
 
     /// Cuts some clients off, kills a server once one of them holds a lock that it was granted
     /// without the servers that it misses, and starts that server again at once.
-    pub(super) async fn inject_within(&self, cut: Fault, kill: Fault, end: Instant) -> Result<()> {
-        let Some(running) = self.begin(cut.clone()).await? else { return Ok(()) };
+    pub(super) async fn inject_within(
+        &self,
+        cut: Fault,
+        kill: Fault,
+        end: Instant,
+    ) -> Result<bool> {
+        let Some(running) = self.begin(cut.clone()).await? else { return Ok(false) };
         let last_look = running.end - LAST_LOOK - Duration::from_millis(kill.length_ms);
         let patience = last_look.saturating_duration_since(Instant::now());
-        match self.holder_beyond(&cut, &kill, patience, end).await {
+        let is_cut_off = |client| {
+            let place = Party::Client(ClientId(self.place_of(client)));
+            cut.cuts.iter().any(|cut| cut.from.contains(&place) || cut.to.contains(&place))
+        };
+        match self.holder_since_cut(&kill, patience, end, is_cut_off).await {
             Some(holder) => {
                 let kill = Fault { holder: Some(holder.client), ..kill };
                 self.inject(kill, end).await?;
@@ -48,7 +57,7 @@ impl Injection<'_> {
                 self.skip(kill.kind, &kill.aim, reason).await?;
             }
         }
-        self.see_through(running, end).await
+        self.see_through(running, end).await.map(|()| true)
     }
 
     /// Begins a fault, and records it. `None` if it could not be, which is recorded, too.
@@ -61,20 +70,25 @@ impl Injection<'_> {
         let fault = match self.nemesis.begin(id, fault, &self.processes(), deadline).await {
             Ok(fault) => fault,
             Err(given_up) => {
-                let reason = given_up.skipped.reason.clone();
+                let undone = given_up.undone();
+                let reason = given_up.reason;
                 let Some((begun, ended)) = given_up.in_force else {
+                    self.progress.ended(0, undone);
                     self.skip(kind, &aim, reason).await?;
                     return Ok(None);
                 };
                 self.terminal
                     .step(format_args!("{:>6.2} s  fault {id} given up: {reason}", self.now_s()));
-                self.progress.ended(ended.end_ns);
+                self.progress.ended(ended.end_ns, undone);
                 self.recording.add(Record::FaultBegun(begun)).await?;
                 self.recording.add(Record::FaultEnded(ended)).await?;
                 return Ok(None);
             }
         };
         let end = Instant::now() + length;
+        if aim == Aim::BareMajority && kind.cuts_links() {
+            self.progress.done().holders_before = self.fleet.holders().borrow().clone();
+        }
         self.recording.add(Record::FaultBegun(fault.begun.clone())).await?;
         let begin_s = fault.begun.begin_ns as f64 / 1e9;
         self.terminal.step(format_args!("{begin_s:>6.2} s  fault {id} begins: {words}"));
@@ -94,7 +108,7 @@ impl Injection<'_> {
         self.nemesis.observe(&mut fault).await;
         self.wait_for(end, std::future::pending()).await;
         let ended = self.end(*fault).await;
-        self.progress.ended(ended.end_ns);
+        self.progress.ended(ended.end_ns, ended.undone);
         self.recording.add(Record::FaultEnded(ended)).await
     }
 

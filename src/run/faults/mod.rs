@@ -5,6 +5,8 @@ mod course;
 mod replay;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::{PathBuf, absolute};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,9 +15,10 @@ use locktest_cluster::{Cluster, SshCluster};
 use locktest_history::{
     Aim, DrawnFault, Fault, FaultKind, FaultSkipped, FixedFault, Plan, PlannedFault, Record,
 };
+use locktest_lab::LabDirs;
 use locktest_nemesis::{ClientProcess, Nemesis, Parties, Resolved};
 use locktest_workloads::clock::RunClock;
-use locktest_workloads::fleet::Fleet;
+use locktest_workloads::fleet::{Fleet, Holder};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::live::LiveLine;
@@ -32,6 +35,11 @@ pub const DEADLINE_MARGIN: Duration = Duration::from_secs(20);
 
 /// No fault that could last no longer than this is begun.
 const SHORTEST_FAULT: Duration = Duration::from_secs(1);
+
+/// Where the timers are that let paused clients go on, on the control node.
+pub fn fault_timers(dirs: &LabDirs) -> io::Result<PathBuf> {
+    Ok(absolute(&dirs.state)?.join("fault-timers"))
+}
 
 /// All that the nemesis needs of the run.
 pub struct Injection<'a> {
@@ -58,6 +66,10 @@ struct Done {
     /// How many faults were begun, or tried to.
     begun: u32,
     last_end_ns: u64,
+    /// Whether some fault could not be undone. There are to be no more then.
+    is_stuck: bool,
+    /// Who held when the links of a [bare majority](Aim::BareMajority) had been cut.
+    holders_before: Vec<Holder>,
     /// What is in force, in words.
     in_force: BTreeMap<u32, String>,
 }
@@ -74,9 +86,14 @@ impl Progress {
         done.begun
     }
 
-    fn ended(&self, end_ns: u64) {
+    fn ended(&self, end_ns: u64, undone: bool) {
         let mut done = self.done();
         done.last_end_ns = done.last_end_ns.max(end_ns);
+        done.is_stuck |= !undone;
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.done().is_stuck
     }
 }
 
@@ -111,6 +128,10 @@ impl Injection<'_> {
         } else {
             self.replay(&fixed, ready_ns, end + RECOVERY_LIMIT).await?;
         }
+        if self.progress.is_stuck() {
+            self.terminal.warning("a fault could not be undone: the run ends here");
+            return Ok(());
+        }
         self.wait_for(end, std::future::pending()).await;
         Ok(())
     }
@@ -119,18 +140,17 @@ impl Injection<'_> {
         let interval = Duration::from_millis(self.plan.nemesis_interval_ms);
         let mut next = 0;
         while let Some(drawn) = schedule.get(next % schedule.len().max(1)) {
-            if !self.wait_for(end, sleep(interval)).await {
+            if self.progress.is_stuck() || !self.wait_for(end, sleep(interval)).await {
                 break;
             }
-            let silent = self.recovered(end).await;
+            let aimed = match self.recovered(end).await {
+                Some(silent) => Err(silent),
+                None => self.aim(drawn, end).await,
+            };
             let left = end.saturating_duration_since(Instant::now());
             if left < least_length(drawn) || self.stop.is_requested() {
                 break;
             }
-            let aimed = match silent {
-                Some(silent) => Err(silent),
-                None => self.aim(drawn, end).await,
-            };
             // Whoever is not there now may be at the next tick.
             let Resolved { fault, then } = match aimed {
                 Ok(resolved) => resolved,
@@ -139,11 +159,11 @@ impl Injection<'_> {
                     continue;
                 }
             };
-            next += 1;
-            match then {
+            let begun = match then {
                 None => self.inject(fault, end).await?,
                 Some(kill) => self.inject_within(fault, kill, end).await?,
-            }
+            };
+            next += usize::from(begun);
         }
         Ok(())
     }
@@ -229,5 +249,18 @@ impl Injection<'_> {
 
     fn now_s(&self) -> f64 {
         self.clock.now_ns() as f64 / 1e9
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timers_of_clients_are_found_from_every_folder() {
+        let dirs = LabDirs { state: "state".into(), ..LabDirs::from_env() };
+        let timers = fault_timers(&dirs).expect("a working folder");
+        assert!(timers.is_absolute(), "{timers:?}");
+        assert!(timers.ends_with("state/fault-timers"), "{timers:?}");
     }
 }

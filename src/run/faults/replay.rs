@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use locktest_history::FixedFault;
+use locktest_history::{Aim, ClientId, Fault, FixedFault};
+use locktest_workloads::fleet::Holder;
 use tokio::time::{Instant, sleep_until};
 
 use super::Injection;
@@ -54,7 +55,7 @@ impl Injection<'_> {
                     in_force
                         .push(async move { self.see_through(running, end).await.map(|()| index) });
                 }
-                None if self.stop.is_requested() => break,
+                None if self.stop.is_requested() || self.progress.is_stuck() => break,
                 None if Instant::now() >= end => {
                     self.terminal.warning(format_args!(
                         "{} faults of the earlier run found no time",
@@ -79,10 +80,32 @@ impl Injection<'_> {
             self.skip(fault.kind, &fault.aim, reason).await?;
             return Ok(None);
         }
+        // Whoever took the place of a client in the earlier run may have another number now.
+        let here = self.clients();
+        let living =
+            |client: ClientId| here.get(self.place_of(client) as usize).copied().unwrap_or(client);
+        let mut fault = Fault {
+            clients: fault.clients.iter().map(|client| living(*client)).collect(),
+            holder: fault.holder.map(living),
+            ..fault.clone()
+        };
         if let Some(holder) = fault.holder {
             // If it does not hold in time, the fault comes all the same: it is the same fault.
-            self.holder(HOLDER_PATIENCE, end, LEAST_HOLD, |other| other.client == holder).await;
+            let is_it = |client| client == holder;
+            match fault.aim {
+                Aim::BareMajority => {
+                    self.holder_since_cut(&fault, HOLDER_PATIENCE, end, is_it).await;
+                }
+                _ => {
+                    let suits = |other: &Holder| is_it(other.client);
+                    self.holder(HOLDER_PATIENCE, end, LEAST_HOLD, suits).await;
+                }
+            }
         }
-        self.begin(fault.clone()).await
+        if self.stop.is_requested() || self.progress.is_stuck() || Instant::now() >= end {
+            return Ok(None);
+        }
+        fault.clients.sort_unstable();
+        self.begin(fault).await
     }
 }
