@@ -172,7 +172,7 @@ impl ChaosLab {
             "iptables -S; cd {NODE_BASE}/run
              grep -l '^State:.T' /proc/[0-9]*/status
              ls | grep ^LT-
-             read pid start < {backend}.pid && [ -d /proc/$pid ] && echo its server runs"
+             if read pid start < {backend}.pid && [ -d /proc/$pid ]; then echo its server runs; fi"
         );
         for (node, rules) in NODES.iter().zip(&self.rules) {
             let found = self.on(node, &look);

@@ -318,13 +318,13 @@ pub(crate) fn skipped(skipped: &SkippedFault, recipe: Recipe) -> String {
     format!("{fault} at {}: {}", seconds(skipped.time_ns), skipped.reason)
 }
 
-/// How well the faults were timed and aimed: `in force on all hosts within 12.0 ms of each other
+/// How well the faults were timed and aimed: `in force on all hosts within about 12.0 ms of each other
 /// (median of 20 faults), begin and end known to 8.0 ms (median); 9 of 10 faults aimed at a holder
 /// hit a client that still held`.
 pub(crate) fn fault_timing(timing: &FaultTiming) -> String {
     let spread = timing.median_spread_ms.map(|ms| {
         let (ms, faults) = (duration(ms), count(timing.faults, "fault"));
-        format!("in force on all hosts within {ms} of each other (median of {faults})")
+        format!("in force on all hosts within about {ms} of each other (median of {faults})")
     });
     let uncertainty = timing
         .median_uncertainty_ms
@@ -499,7 +499,7 @@ mod tests {
         };
         assert_eq!(
             fault_timing(&timing),
-            "in force on all hosts within 12.0 ms of each other (median of 20 faults), begin and end known to 8.0 ms (median); 9 of 10 faults aimed at a holder hit a client that still held"
+            "in force on all hosts within about 12.0 ms of each other (median of 20 faults), begin and end known to 8.0 ms (median); 9 of 10 faults aimed at a holder hit a client that still held"
         );
         let no_spread = FaultTiming { faults: 0, median_spread_ms: None, ..timing.clone() };
         assert!(fault_timing(&no_spread).starts_with("begin and end known to 8.0 ms (median); "));

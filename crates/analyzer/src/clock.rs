@@ -14,9 +14,9 @@ pub(crate) enum Mark {
     /// A grant.
     HoldBegins,
     /// Its end; `freed` if the service confirmed it.
-    HoldEnds { freed: bool },
+    HoldEnds { freed: bool, was_silent: bool },
     /// From now on a holder can send nothing, and so renew nothing.
-    HolderFallsSilent,
+    HolderFallsSilent { since_ns: u64 },
     /// That is over, and its hold is not.
     HolderSpeaksAgain,
     /// Somebody may hold who was not told, or not yet.
@@ -34,6 +34,9 @@ pub(crate) struct Showed {
     /// Grants after a holder that vanished, and the longest that one of them took.
     pub(crate) freed_after_vanishing: u64,
     pub(crate) longest_after_vanishing_ns: u64,
+    /// The longest wait for a holder that was silent and spoke again before anybody was granted the
+    /// lock.
+    pub(crate) kept_by_silent_ns: u64,
     /// The longest wait beyond the bound without an alarm: the clock started again and again, or
     /// acquires of unknown outcome may have held, or the store did not answer.
     pub(crate) unclear_ns: u64,
@@ -57,6 +60,11 @@ pub(crate) struct KeyClock {
     /// Whether an alarm was raised since the last hold.
     alarmed: bool,
     vanished: bool,
+    /// How long the last holder to vanish had been silent before that counted.
+    before_ns: u64,
+    /// How often the lock was granted, in all and until a holder last fell silent.
+    grants: u64,
+    grants_before_silence: u64,
     showed: Showed,
 }
 
@@ -73,6 +81,9 @@ impl KeyClock {
             waited_ns: 0,
             alarmed: false,
             vanished: false,
+            before_ns: 0,
+            grants: 0,
+            grants_before_silence: 0,
             showed: Showed::default(),
         }
     }
@@ -110,27 +121,37 @@ impl KeyClock {
             Mark::WaitEnds => self.waiting -= 1,
             Mark::HoldBegins => {
                 let showed = &mut self.showed;
-                let longest_ns = if std::mem::take(&mut self.vanished) {
+                if std::mem::take(&mut self.vanished) {
                     showed.freed_after_vanishing += 1;
-                    &mut showed.longest_after_vanishing_ns
+                    let longest_ns = &mut showed.longest_after_vanishing_ns;
+                    *longest_ns = (self.before_ns + self.waited_ns).max(*longest_ns);
                 } else {
-                    &mut showed.longest_to_free_ns
-                };
-                *longest_ns = self.waited_ns.max(*longest_ns);
+                    showed.longest_to_free_ns = self.waited_ns.max(showed.longest_to_free_ns);
+                }
+                self.grants += 1;
                 self.turn();
                 self.holding += 1;
             }
-            Mark::HoldEnds { freed } => {
+            Mark::HoldEnds { freed, was_silent } => {
                 self.holding -= 1;
-                self.vanished = !freed && self.holding == 0;
+                // Whoever was let in while it was silent has shown already that it had vanished.
+                let was_freed = was_silent && self.grants > self.grants_before_silence;
+                self.vanished = !freed && !was_freed && self.holding == 0;
+                self.before_ns = 0;
                 self.turn();
             }
-            Mark::HolderFallsSilent => {
+            Mark::HolderFallsSilent { since_ns } => {
                 self.holding -= 1;
                 self.vanished = self.holding == 0;
+                self.before_ns = self.now_ns.saturating_sub(since_ns);
+                self.grants_before_silence = self.grants;
                 self.turn();
             }
             Mark::HolderSpeaksAgain => {
+                if std::mem::take(&mut self.vanished) {
+                    let kept_ns = &mut self.showed.kept_by_silent_ns;
+                    *kept_ns = self.waited_ns.max(*kept_ns);
+                }
                 self.turn();
                 self.holding += 1;
             }

@@ -37,7 +37,6 @@ pub(crate) fn summaries(
     let summary = |fault: &Fault| {
         let (begun, done, ended) = (fault.begun, fault.done(), fault.ended);
         let recovered_ns = ended.and_then(|_| fault.recovered_ns(servers));
-        let concerns_servers = !done.servers.is_empty() || !done.cuts.is_empty();
         FaultSummary {
             id: begun.id,
             kind: done.kind,
@@ -50,13 +49,14 @@ pub(crate) fn summaries(
             end_ns: fault.end_ns,
             spread_ms: spread_ns(&begun.hosts).map(ns_to_ms),
             uncertainty_ms: uncertainty_ns(fault).map(ns_to_ms),
-            hit_holder: done.holder.map(|holder| still_held(fault, holder, tenures)),
+            hit_holder: (done.holder)
+                .map(|holder| fault.bit() && still_held(fault, holder, tenures)),
             bit: fault.bit(),
             proof: ended.map_or_else(unknown, |ended| ended.proof.clone()),
             undone: ended.is_some_and(|ended| ended.undone),
             undo_proof: ended.map_or_else(unknown, |ended| ended.undo_proof.clone()),
             servers_recovered_ms: recovered_ns
-                .filter(|_| concerns_servers)
+                .filter(|_| fault.concerns_servers())
                 .map(|time_ns| ns_to_ms(time_ns - fault.end_ns)),
             next_grant_ms: ended
                 .and_then(|_| served_after(fault.end_ns))
@@ -99,7 +99,8 @@ fn still_held(fault: &Fault, holder: ClientId, tenures: &[Tenure]) -> bool {
         FaultKind::ClientKill => {
             let death = tenure.attempt.client_end;
             let gave_up = tenure.hold.release_invoke_ns.or(tenure.attempt.lost_ns).is_some();
-            death.exited && begun.begin_ns <= death.time_ns && !gave_up
+            let time_of_fault = begun.begin_ns..=fault.end_ns;
+            death.exited && time_of_fault.contains(&death.time_ns) && !gave_up
         }
         _ => begun.in_force_ns < tenure.hold.belief_end_ns,
     })

@@ -40,11 +40,15 @@ impl<'h> Fault<'h> {
         std::iter::once((self.begun.begin_ns, self.begun.in_force_ns)).chain(undone)
     }
 
-    /// When every server had answered a write that began after the end. What was done to the
-    /// processes of clients alone, no server has to recover from.
+    /// Whether some server has to recover from it. From what was done to the processes of clients
+    /// alone, none has to.
+    pub(crate) fn concerns_servers(&self) -> bool {
+        !self.done().servers.is_empty() || !self.done().cuts.is_empty()
+    }
+
+    /// When every server had answered a write that began after the end.
     pub(crate) fn recovered_ns(&self, servers: &Servers) -> Option<u64> {
-        let concerns_servers = !self.done().servers.is_empty() || !self.done().cuts.is_empty();
-        let nodes = servers.nodes().filter(|_| concerns_servers);
+        let nodes = servers.nodes().filter(|_| self.concerns_servers());
         nodes
             .map(|node| servers.answered_after(node, self.end_ns))
             .try_fold(self.end_ns, |latest, answered| Some(latest.max(answered?)))
@@ -96,6 +100,17 @@ pub(crate) fn place(client: ClientId, plan: &Plan) -> ClientId {
     ClientId(client.0 % clients)
 }
 
+/// A fault that is gone, and servers that did not answer again as far as is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unrecovered {
+    /// Its id.
+    pub(crate) fault: u32,
+    /// From its end to the end of the history.
+    pub(crate) silent_ns: u64,
+    /// Whether a majority of the servers answered.
+    pub(crate) has_majority: bool,
+}
+
 /// Every fault that was applied, in order of their begins.
 #[derive(Debug)]
 pub(crate) struct Faults<'h>(Vec<Fault<'h>>);
@@ -124,7 +139,8 @@ impl<'h> Faults<'h> {
 
     /// The faults that were in force, in words.
     pub(crate) fn during(&self, observed: &Observed, time_ns: u64) -> Option<String> {
-        let in_force = |fault: &&Fault| (fault.begun.begin_ns..=fault.end_ns).contains(&time_ns);
+        let in_force =
+            |fault: &&Fault| (fault.begun.begin_ns..=fault.until_ns()).contains(&time_ns);
         let words = self.0.iter().filter(in_force).map(|fault| {
             format!("fault {}: {}", fault.begun.id, observed.plan.fault_in_words(fault.done()))
         });
@@ -133,7 +149,7 @@ impl<'h> Faults<'h> {
 
     /// When faults were in force.
     pub(crate) fn in_force(&self) -> Spans {
-        Spans::union(self.0.iter().map(|fault| (fault.begun.begin_ns, fault.end_ns)).collect())
+        Spans::union(self.0.iter().map(|fault| (fault.begun.begin_ns, fault.until_ns())).collect())
     }
 
     /// When faults had ended and their servers had not recovered.
@@ -171,12 +187,37 @@ impl<'h> Faults<'h> {
         stretches
     }
 
-    /// When faults that bit were in force and left a majority; `None` if none did.
+    /// Those that bit and were aimed at servers or their links: a store that serves others while one
+    /// client is paused, dead or cut off shows nothing that it does not show without a fault.
+    pub(crate) fn that_servers_felt(&self) -> impl Iterator<Item = &Fault<'h>> {
+        self.0.iter().filter(|fault| fault.bit() && !fault.done().kind.is_of_clients())
+    }
+
+    /// The fault after whose undo servers were silent for the longest time, until the end of the
+    /// history, if that was longer than `bound_ns`.
+    pub(crate) fn unrecovered(
+        &self,
+        servers: &Servers,
+        end_ns: u64,
+        bound_ns: u64,
+    ) -> Option<Unrecovered> {
+        let longest = (self.0.iter())
+            .filter(|fault| fault.ended.is_some_and(|ended| ended.undone))
+            .filter(|fault| fault.recovered_ns(servers).is_none())
+            .filter(|fault| end_ns.saturating_sub(fault.end_ns) > bound_ns)
+            .min_by_key(|fault| fault.end_ns)?;
+        let answered = |node: &NodeId| servers.answered_after(*node, longest.end_ns).is_some();
+        Some(Unrecovered {
+            fault: longest.begun.id,
+            silent_ns: end_ns.saturating_sub(longest.end_ns),
+            has_majority: servers.nodes().filter(answered).count() * 2 > servers.count(),
+        })
+    }
+
+    /// When faults that servers felt were in force and left a majority; `None` if none did.
     pub(crate) fn left_a_majority(&self, plan: &Plan) -> Option<Spans> {
         let bit = self
-            .0
-            .iter()
-            .filter(|fault| fault.bit())
+            .that_servers_felt()
             .filter_map(|fault| Some((fault.begun.in_force_ns, fault.ended?.heal_begin_ns)));
         let bit = Spans::union(bit.collect());
         let left = self.stretches().into_iter().filter(|stretch| stretch.leaves_a_majority(plan));

@@ -111,6 +111,7 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         liveness,
         longest_gap_ns: longest_gap_ns.unwrap_or(0),
         served_under_faults: outcome::served_under_faults(observed, &faults, &served_ns),
+        unrecovered: faults.unrecovered(&servers, observed.end_ns, liveness::bound_ns(observed)),
     };
     let properties = evidence.properties();
     let outcome = evidence.run(&properties);

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use locktest_history::{ClientId, KeyId};
+use locktest_history::{ClientId, KeyId, Plan};
 
 use crate::clock::{KeyClock, Mark};
 use crate::faults::Faults;
@@ -37,6 +37,9 @@ pub(crate) struct Liveness {
     pub(crate) freed_after_vanishing: u64,
     /// The longest of those, as far as it was measured.
     pub(crate) longest_after_vanishing_ns: u64,
+    /// The longest wait for a holder that fell silent, beyond its lease bound, and spoke again before
+    /// the bound of a violation had passed.
+    pub(crate) kept_by_silent: Option<(KeyId, u64)>,
     /// The longest wait beyond the bound that is no violation: the bound never elapsed undisturbed.
     pub(crate) unclear: Option<(KeyId, u64)>,
     /// The longest wait that was cut off by the end of the history.
@@ -115,7 +118,7 @@ pub(crate) fn deadlocks(
         // A key for which nobody waits cannot be withheld from anybody.
         let Some(Course { marks, .. }) = keys.get_mut(&possession.key) else { continue };
         let silent = reach.silent(possession.owner.0);
-        add_possession(marks, possession, silent, ms_to_ns(observed.plan.lock_delay_ms));
+        add_possession(marks, possession, silent, observed.plan);
     }
     // At the end every process ends.
     let over_ns = observed.time_up_ns.unwrap_or(observed.end_ns);
@@ -144,6 +147,9 @@ pub(crate) fn deadlocks(
         liveness.freed_after_vanishing += showed.freed_after_vanishing;
         liveness.longest_after_vanishing_ns =
             liveness.longest_after_vanishing_ns.max(showed.longest_after_vanishing_ns);
+        if showed.kept_by_silent_ns > ms_to_ns(observed.plan.bounds.lease_bound_ms) {
+            keep_longest(&mut liveness.kept_by_silent, key, showed.kept_by_silent_ns);
+        }
         keep_longest(&mut liveness.unclear, key, showed.unclear_ns);
         keep_longest(&mut liveness.cut_off, key, showed.cut_off_ns);
     }
@@ -163,8 +169,9 @@ fn add_possession(
     marks: &mut Vec<(u64, Mark)>,
     possession: &Possession,
     silent: &Spans,
-    lock_delay_ns: u64,
+    plan: &Plan,
 ) {
+    let lock_delay_ns = ms_to_ns(plan.lock_delay_ms);
     let &Possession { begin_ns, granted_ns, end_ns, freed, .. } = possession;
     let untold_until_ns = granted_ns.unwrap_or(end_ns);
     let at_once = (begin_ns == untold_until_ns).then_some((begin_ns, begin_ns));
@@ -179,11 +186,15 @@ fn add_possession(
     }
     let Some(granted_ns) = granted_ns else { return };
     marks.push((granted_ns, Mark::HoldBegins));
+    let mut was_silent = false;
     for (from_ns, to_ns) in silent.inside(granted_ns, end_ns) {
-        marks.push((from_ns, Mark::HolderFallsSilent));
+        // The last request that it can have sent had an operation's timeout to be over.
+        let since_ns = from_ns.saturating_sub(ms_to_ns(plan.op_timeout_ms)).max(granted_ns);
+        marks.push((from_ns, Mark::HolderFallsSilent { since_ns }));
         marks.push((to_ns, Mark::HolderSpeaksAgain));
+        was_silent = true;
     }
-    marks.push((end_ns, Mark::HoldEnds { freed }));
+    marks.push((end_ns, Mark::HoldEnds { freed, was_silent }));
 }
 
 fn keep_longest(longest: &mut Option<(KeyId, u64)>, key: KeyId, time_ns: u64) {

@@ -5,7 +5,7 @@ mod rows;
 
 use locktest_history::{Outcome, Workload};
 
-use crate::faults::Faults;
+use crate::faults::{Faults, Unrecovered};
 use crate::findings::Findings;
 use crate::liveness::Liveness;
 use crate::observed::Observed;
@@ -32,6 +32,8 @@ pub(crate) struct Evidence<'e, 'a, 'h> {
     /// Grants, or writes of registers, while faults that bit left clients a majority; `None` if none
     /// did.
     pub(crate) served_under_faults: Option<u64>,
+    /// A fault whose servers were not seen to recover.
+    pub(crate) unrecovered: Option<Unrecovered>,
 }
 
 /// How much was tried. `contended` and `spurious_denials` are for their own rules to fill in.

@@ -83,12 +83,12 @@ impl Obstacles<'_, '_> {
         Spans::union(too_few_left.iter().chain(self.pauses(client)).collect())
     }
 
-    /// When the link between a client and a server does not work, until the servers have recovered.
+    /// When the link between a client and a server does not work, until that server has recovered.
     fn cut_links(&self, client: ClientId, node: NodeId) -> impl Iterator<Item = (u64, u64)> {
         let place = place(client, self.observed.plan);
         let cuts = self.faults.iter().filter(move |fault| separates(fault.done(), place, node));
-        cuts.map(|fault| {
-            let recovered_ns = fault.recovery(self.servers).1;
+        cuts.map(move |fault| {
+            let recovered_ns = self.servers.answered_after(node, fault.end_ns).unwrap_or(u64::MAX);
             (fault.begun.begin_ns, fault.until_ns().max(recovered_ns))
         })
     }

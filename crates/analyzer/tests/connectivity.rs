@@ -6,7 +6,7 @@ mod common;
 use std::slice::from_ref;
 
 use common::*;
-use locktest_analyzer::{PropertyOutcome, Verdict};
+use locktest_analyzer::{PropertyOutcome, RunOutcome, Verdict};
 use locktest_history::{Backend, Cut, Detail, Fault, FaultKind, Function, Phase, Recipe, Record};
 
 /// c1 gives the lock up at 100. The faults are in force, each from 200 and a little later on and to
@@ -217,11 +217,13 @@ fn grants_count_as_tolerance_while_all_faults_together_leave_some_client_a_major
         (vec![kill(&[1, 2]), kill(&[1])], Some("10 grants")),
         (vec![kill(&[1, 2, 3])], None),
         (vec![done_to(FaultKind::RestartAll, &[1, 2, 3, 4, 5])], None),
-        (vec![cut_off(&[1, 2])], Some("10 grants")),
-        (vec![cut_off(&[1, 2, 3])], None),
-        (vec![done_to_clients(FaultKind::ClientPause, &[1, 2])], Some("10 grants")),
-        (vec![done_to_clients(FaultKind::ClientPause, &[1, 2, 3])], None),
-        (vec![done_to_clients(FaultKind::ClientKill, &[1, 2, 3])], Some("10 grants")),
+        // Beside them a fault of clients counts in what it leaves, and alone it shows nothing.
+        (vec![kill(&[1]), cut_off(&[1, 2])], Some("10 grants")),
+        (vec![kill(&[1]), cut_off(&[1, 2, 3])], Some("5 grants")),
+        (vec![kill(&[1]), done_to_clients(FaultKind::ClientPause, &[1, 2, 3])], Some("5 grants")),
+        (vec![cut_off(&[1, 2])], None),
+        (vec![done_to_clients(FaultKind::ClientPause, &[1])], None),
+        (vec![done_to_clients(FaultKind::ClientKill, &[1])], None),
     ] {
         let tolerance = tolerance(&faults).properties.fault_tolerance;
         match grants {
@@ -232,6 +234,40 @@ fn grants_count_as_tolerance_while_all_faults_together_leave_some_client_a_major
             None => assert_eq!(tolerance.outcome, PropertyOutcome::NotTested, "{faults:?}"),
         }
     }
+}
+
+/// Servers answer until 1000, when all of them are killed; the fault is undone at 1200, and from 1300
+/// on only the first `recovered` of them answer, to `end`.
+fn after_a_power_cut(recovered: u16, end: u64) -> Verdict {
+    let mut s = Story::new();
+    s.probes(0..5, 0..1000, true);
+    s.held(1, 0..10, 90..100, 1);
+    s.held(2, 50..110, 190..200, 2);
+    s.in_force(1, 1000..1200, done_to(FaultKind::RestartAll, &[1, 2, 3, 4, 5]));
+    s.probes(0..recovered, 1300..end, true);
+    s.probes(recovered..5, 1300..end, false);
+    s.end(end)
+}
+
+#[test]
+fn a_store_that_does_not_come_back_after_a_fault_has_not_held() {
+    // Until the bound has passed, it may still come back.
+    let soon = after_a_power_cut(0, 1200 + BOUND_MS).properties;
+    assert_eq!(soon.deadlock_free.outcome, PropertyOutcome::Held, "{soon:?}");
+    assert_ne!(soon.fault_tolerance.outcome, PropertyOutcome::Undecided, "{soon:?}");
+
+    let never = after_a_power_cut(2, 9000);
+    for row in [&never.properties.deadlock_free, &never.properties.fault_tolerance] {
+        assert_eq!(row.outcome, PropertyOutcome::Undecided, "{row:?}");
+        assert!(row.why.starts_with("a majority of the servers was not seen to answer"), "{row:?}");
+        assert!(row.why.contains("after fault 1 had been undone"), "{row:?}");
+    }
+    assert_eq!(never.outcome, RunOutcome::Undecided);
+
+    // One that stays away is told, and the others can be judged.
+    let one = after_a_power_cut(4, 9000).properties;
+    assert_eq!(one.deadlock_free.outcome, PropertyOutcome::Held, "{one:?}");
+    assert_eq!(one.fault_tolerance.outcome, PropertyOutcome::Undecided, "{one:?}");
 }
 
 #[test]

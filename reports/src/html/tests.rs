@@ -202,7 +202,7 @@ fn the_page_says_how_well_faults_were_timed_and_why_some_were_not_applied() {
     let (history, holds) = testing::run(5, &verdict, 50);
     let html = render(&verdict, &history, &holds);
     for text in [
-        "In force on all hosts within 11.4 ms of each other (median of 1 fault)",
+        "In force on all hosts within about 11.4 ms of each other (median of 1 fault)",
         "1 of 1 fault aimed at a holder hit a client that still held",
         "kill (bare majority)",
         "partition of clients from servers (halves) at 12.00 s: no acquire was granted before",

@@ -82,7 +82,18 @@ impl Evidence<'_, '_, '_> {
         }
         let overruns = self.count(ViolationClass::LeaseOverrun);
         let takes_locks = self.workload().takes_locks();
-        if takes_locks && self.liveness.freed_after_vanishing == 0 && overruns == 0 {
+        let kept = self.liveness.kept_by_silent;
+        if let Some((key, waited_ns)) = kept {
+            not_tested.push(format!(
+                "the lock of a silent holder: {} was granted to nobody for {} while its holder was silent, longer than the lease bound of {}; only {} would be a violation",
+                self.observed.plan.key_name(key),
+                seconds(waited_ns),
+                seconds(ms_to_ns(self.observed.plan.bounds.lease_bound_ms)),
+                seconds(bound_ns(self.observed))
+            ));
+        }
+        let none_vanished = self.liveness.freed_after_vanishing == 0 && kept.is_none();
+        if takes_locks && none_vanished && overruns == 0 {
             not_tested.push(
                 match self.liveness.vanished {
                     0 => "the lock of a holder that vanishes: none did",

@@ -1,6 +1,7 @@
 //! The four rows.
 
 use super::{Evidence, plural, property};
+use crate::faults::Unrecovered;
 use crate::liveness::bound_ns;
 use crate::time::seconds;
 use crate::verdict::{Property, PropertyOutcome, ViolationClass};
@@ -96,6 +97,10 @@ impl Evidence<'_, '_, '_> {
         if let Some(nothing) = self.nothing_served() {
             return property(PropertyOutcome::Undecided, nothing);
         }
+        if let Some(unrecovered) = self.unrecovered.filter(|unrecovered| !unrecovered.has_majority)
+        {
+            return property(PropertyOutcome::Undecided, self.not_recovered(unrecovered));
+        }
         if let Some((key, waited_ns)) = liveness.unclear {
             return property(
                 PropertyOutcome::Undecided,
@@ -155,6 +160,13 @@ impl Evidence<'_, '_, '_> {
         if self.faults.bit() == 0 {
             return property(PropertyOutcome::NotTested, "no fault is known to have bitten");
         }
+        if let Some(unrecovered) = self.unrecovered {
+            return property(PropertyOutcome::Undecided, self.not_recovered(unrecovered));
+        }
+        if self.faults.that_servers_felt().next().is_none() {
+            let why = "the faults that bit were aimed at clients: no server was missing";
+            return property(PropertyOutcome::NotTested, why);
+        }
         if let Some(nothing) = self.nothing_served() {
             return property(PropertyOutcome::Undecided, nothing);
         }
@@ -193,6 +205,16 @@ impl Evidence<'_, '_, '_> {
                 ),
             ),
         }
+    }
+
+    fn not_recovered(&self, unrecovered: Unrecovered) -> String {
+        let Unrecovered { fault, silent_ns, has_majority } = unrecovered;
+        format!(
+            "{} not seen to answer a write for {} after fault {fault} had been undone (bound {})",
+            if has_majority { "a server was" } else { "a majority of the servers was" },
+            seconds(silent_ns),
+            seconds(bound_ns(self.observed))
+        )
     }
 
     pub(super) fn fencing(&self) -> Property {

@@ -143,8 +143,7 @@ impl World {
         let ends = (Party::Client(ClientId(client % CLIENTS)), Party::Server(NodeId(server)));
         !self.faults.iter().any(|drawn| {
             let (end, undone) = drawn.end.unwrap_or((u64::MAX, false));
-            let recovered = |node: u16| self.has_answered(node, end, t);
-            let over = undone && end <= t && self.nodes().all(recovered);
+            let over = undone && end <= t && self.has_answered(server, end, t);
             drawn.fault.separates(ends.0, ends.1) && drawn.begin <= t && !over
         })
     }
