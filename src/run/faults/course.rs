@@ -67,6 +67,7 @@ impl Injection<'_> {
         let deadline = length + DEADLINE_MARGIN;
         let (kind, aim) = (fault.kind, fault.aim.clone());
         let words = self.plan.fault_in_words(&fault);
+        self.recording.known().expect_fault(self.clock.now_ns());
         let fault = match self.nemesis.begin(id, fault, &self.processes(), deadline).await {
             Ok(fault) => fault,
             Err(given_up) => {
