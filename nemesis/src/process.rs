@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use locktest_cluster::{Service, quote};
+use locktest_cluster::{STATE_FUNCTION, Service, quote};
 
 use crate::host::ClientProcess;
 use crate::script::{self, MARK, PRELUDE};
@@ -51,7 +51,7 @@ impl Subject {
         Subject {
             name: client.to_string(),
             functions: format!(
-                "state() {{ sed 's/.*) //' /proc/$1/stat 2>/dev/null | cut -d' ' -f1,20; }}\n\
+                "{STATE_FUNCTION}\
                  alive() {{\n\
                  pid={pid}\n\
                  case $(state {pid}) in [ZX]*) return 1;; ?\" {start_ticks}\") return 0;; esac\n\

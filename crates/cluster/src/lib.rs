@@ -34,7 +34,7 @@ pub use member::Member;
 pub use probe::PROBE_TIMEOUT;
 pub use release::{HostProgram, Launch, PackageFile, Release};
 pub use remote::{CONTROL, Remote, RemoteCommand, RemoteError, RemoteOutput, SshTarget};
-pub use service::{NodeLayout, Service, quote};
+pub use service::{NodeLayout, STATE_FUNCTION, Service, quote};
 pub use ssh::SshCluster;
 pub use store::Store;
 pub use upload::{binary_version, upload_binary};

@@ -61,6 +61,15 @@ pub struct Service {
     pub pid_file: PathBuf,
 }
 
+/// A function for scripts: `state PID` prints a process's state letter and start time, and nothing if
+/// there is no such process. It starts no program, since a fault waits for it.
+pub const STATE_FUNCTION: &str = r"state() {
+read -r stat < /proc/$1/stat || return 0
+set -- ${stat##*) }
+echo $1 ${20}
+} 2>/dev/null
+";
+
 /// A pause between two looks at a process that is about to end.
 const POLL_S: &str = "0.02";
 
@@ -184,12 +193,12 @@ impl Service {
 
     /// Two functions for scripts on the node, to stand before whatever uses them.
     ///
-    /// `state PID` prints a process's state letter and start time; `alive` sets `pid` and tells
+    /// `state` is [`STATE_FUNCTION`]; `alive` sets `pid` and tells
     /// whether the process of the pid file is that very process and not a zombie. A server that
     /// ended before its start time was read has none in its pid file.
     pub fn functions(&self) -> String {
         format!(
-            "state() {{ sed 's/.*) //' /proc/$1/stat 2>/dev/null | cut -d' ' -f1,20; }}\n\
+            "{STATE_FUNCTION}\
              alive() {{\n\
              read pid start < {pid_file} || return 1\n\
              case $(state $pid) in [ZX]*) return 1;; ?\" $start\") return 0;; esac\n\
