@@ -6,7 +6,7 @@ use std::path::Path;
 use locktest_cluster::{STATE_FUNCTION, Service, quote};
 
 use crate::host::ClientProcess;
-use crate::script::{self, MARK, PRELUDE};
+use crate::script::{self, MARK, MARK_END, PRELUDE};
 use crate::tag::FaultTag;
 
 /// A pause between two looks at a process that is about to change, in seconds.
@@ -98,18 +98,20 @@ pub(crate) fn apply(run_dir: &Path, tag: &FaultTag, deed: Deed, subjects: &[Subj
 
 /// Starts them again, or lets them go on.
 pub(crate) fn undo(run_dir: &Path, tag: &FaultTag, deed: Deed, subjects: &[Subject]) -> String {
-    let change = subjects.iter().map(|subject| match deed {
-        Deed::Kill => subject.start_again(),
-        // It may have died while it was stopped.
+    let start: String = subjects.iter().map(Subject::start_again).collect();
+    let change = match deed {
+        Deed::Kill => start,
         Deed::Pause => {
             let go_on = format!(
                 "alive || exit 0\nkill -s CONT $pid 2>/dev/null || true\n{}",
                 until("[!T]*", "does not go on")
             );
-            subject.shell(&go_on) + &subject.start_again()
+            let go_on: String = subjects.iter().map(|subject| subject.shell(&go_on)).collect();
+            // One may have died while it was stopped.
+            format!("{MARK}{go_on}{MARK_END}{start}")
         }
-    });
-    script::undo(run_dir, tag, &change.collect::<String>())
+    };
+    script::undo(run_dir, tag, &change)
 }
 
 /// Waits until the process is in such a state, or gone.
