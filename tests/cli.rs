@@ -6,6 +6,7 @@ use std::process::Command;
 
 use locktest_history::{
     Aim, ClientId, Fault, FaultBegun, FaultKind, Milestone, Plan, Record, Run, RunDir, Target,
+    TookEffect,
 };
 use serde_json::Value;
 use support::{Bench, Ran};
@@ -302,7 +303,8 @@ fn write_run(bench: &Bench, line: &str, with_fault: bool) -> RunDir {
             ..Fault::new(FaultKind::ClientPause, aim, 300)
         };
         let (begin_ns, in_force_ns) = (501_000_000, 502_000_000);
-        let begun = FaultBegun { id: 1, fault, begin_ns, in_force_ns, hosts: vec![] };
+        let host = TookEffect { host: "control".into(), from_ns: begin_ns, until_ns: in_force_ns };
+        let begun = FaultBegun { id: 1, fault, begin_ns, in_force_ns, hosts: vec![host] };
         history.append(&Record::FaultBegun(begun)).expect("a record");
     }
     history.finish().expect("a whole history");
