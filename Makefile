@@ -47,7 +47,7 @@ fuzz: packages
 	  cargo test --release -p locktest-checker --test fuzz -- --nocapture
 
 soak: build
-	$(SUDO) env LOCKTEST_MATRIX=all cargo test --release --test matrix --test sim_bugs -- --nocapture
+	$(SUDO) env LOCKTEST_MATRIX=all cargo test --release --test matrix --test sim_bugs --test faults -- --nocapture
 	$(SUDO) env LOCKTEST_TEST_ALL_VERSIONS=1 cargo test --release -p locktest-cluster --test servers --test redis
 	$(SUDO) env LOCKTEST_CHAOS_MOMENTS=100 cargo test --release --test chaos -- --nocapture
 	$(SUDO) scripts/soak-faults target/release/locktest

@@ -1,9 +1,19 @@
 //! Whole runs under each kind of fault, against real clusters in a lab. They need root.
+//!
+//! By default some stores are tried; `LOCKTEST_MATRIX=all` tries all of them, as `make soak` does.
 
 mod support;
 
 use serde_json::Value;
 use support::{Bench, assert_faults_bit_and_were_undone, assert_row, violation_classes};
+
+/// Those whose locks have tokens.
+fn stores() -> &'static [&'static str] {
+    match std::env::var("LOCKTEST_MATRIX").is_ok_and(|which| which == "all") {
+        true => &["etcd", "consul", "zookeeper"],
+        false => &["zookeeper"],
+    }
+}
 
 /// A run that is expected to hold, on its own lab.
 #[track_caller]
@@ -85,18 +95,10 @@ fn a_paused_holder_needs_fencing(backend: &str) {
 }
 
 #[test]
-fn a_paused_holder_on_etcd_needs_fencing() {
-    a_paused_holder_needs_fencing("etcd");
-}
-
-#[test]
-fn a_paused_holder_on_consul_needs_fencing() {
-    a_paused_holder_needs_fencing("consul");
-}
-
-#[test]
-fn a_paused_holder_on_zookeeper_needs_fencing() {
-    a_paused_holder_needs_fencing("zookeeper");
+fn a_holder_that_is_paused_beyond_its_lease_needs_fencing() {
+    for backend in stores() {
+        a_paused_holder_needs_fencing(backend);
+    }
 }
 
 /// A run may find a real violation; what it must not do is to end otherwise.
@@ -116,18 +118,10 @@ fn survives(backend: &str) {
 }
 
 #[test]
-fn etcd_is_judged_under_kills_and_pauses() {
-    survives("etcd");
-}
-
-#[test]
-fn consul_is_judged_under_kills_and_pauses() {
-    survives("consul");
-}
-
-#[test]
-fn zookeeper_is_judged_under_kills_and_pauses() {
-    survives("zookeeper");
+fn stores_are_judged_under_kills_and_pauses() {
+    for backend in stores() {
+        survives(backend);
+    }
 }
 
 /// What was done to whom, fault by fault, in the order in which it was done.
