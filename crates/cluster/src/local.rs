@@ -52,7 +52,8 @@ fn shell_status(status: ExitStatus) -> i32 {
     status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(255)
 }
 
-async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
+/// All that a child has to say, lossily decoded; nothing without a stream.
+pub(crate) async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(mut stream) = stream {
         stream.read_to_end(&mut bytes).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
@@ -175,8 +175,9 @@ async fn execute(
         }
     };
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
-    let ((), stdout, stderr) = tokio::join!(feed, read_all(stdout), read_all(stderr));
-    let (stdout, stderr) = (stdout?, stderr?);
+    let ((), stdout, stderr) = tokio::join!(feed, local::read_all(stdout), local::read_all(stderr));
+    let stdout = stdout.map_err(openssh::Error::ChildIo)?;
+    let stderr = stderr.map_err(openssh::Error::ChildIo)?;
     let status = match child.wait().await {
         Ok(status) => status.code().unwrap_or(255),
         // What openssh makes of a status of 127, and of nothing else.
@@ -184,14 +185,6 @@ async fn execute(
         Err(error) => return Err(error),
     };
     Ok(RemoteOutput { status, stdout, stderr })
-}
-
-async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> Result<String, openssh::Error> {
-    let mut bytes = Vec::new();
-    if let Some(mut stream) = stream {
-        stream.read_to_end(&mut bytes).await.map_err(openssh::Error::ChildIo)?;
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {
