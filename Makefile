@@ -39,6 +39,7 @@ bench: packages
 	cargo bench -p locktest-checker --bench search
 	cargo bench -p locktest-checker --bench stream
 	cargo bench -p locktest-formats --bench run_stream
+	$(SUDO) cargo bench -p locktest-skew --bench clock_reads
 	$(SUDO) cargo bench -p locktest --bench cluster_ready
 
 # The parsers have targets of their own: see CONTRIBUTING.md.
@@ -49,6 +50,7 @@ fuzz: packages
 soak: build
 	$(SUDO) env LOCKTEST_MATRIX=all cargo test --release --test matrix --test sim_bugs --test faults -- --nocapture
 	$(SUDO) env LOCKTEST_TEST_ALL_VERSIONS=1 cargo test --release -p locktest-cluster --test servers --test redis
+	$(SUDO) env LOCKTEST_CLOCK_CYCLES=95 cargo test --release -p locktest-skew --test servers -- --nocapture
 	$(SUDO) env LOCKTEST_CHAOS_MOMENTS=100 cargo test --release --test chaos -- --nocapture
 	$(SUDO) scripts/soak-faults target/release/locktest
 	$(SUDO) scripts/soak target/release/locktest

@@ -89,9 +89,10 @@ fn steps(args: &RunArgs, plan: &Plan, store: Store, dirs: &LabDirs) -> Result<Ve
         steps.push(Step { what: "raise the lab".into(), commands });
     }
     let members = members(args, plan, dirs)?;
-    let deployment = Deployment::of(plan, installation)
+    let mut deployment = Deployment::of(plan, installation)
         .context("a store without servers")
         .map_err(Failure::internal)?;
+    deployment.clock_launcher = plan.moves_clocks().then(|| layout.bin().join("locktest"));
     let mut servers = Vec::new();
     for member in &members {
         let services = deployment.services(member, &members, &layout);

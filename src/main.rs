@@ -13,7 +13,14 @@ use std::process::ExitCode;
 
 use cli::Command;
 
+/// The first word of what nodes have this program do with the clocks of their servers. A server is
+/// what such a process becomes, so nothing is done before that is not needed.
+const CLOCK: &str = "clock";
+
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == CLOCK) {
+        return locktest_skew::command(std::env::args_os().skip(2));
+    }
     let arguments = match cli::parse() {
         Ok(arguments) => arguments,
         Err(exit) => return exit.into(),

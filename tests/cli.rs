@@ -97,6 +97,14 @@ fn a_fault_that_the_run_cannot_have_is_refused_with_the_reason() {
         ("--backend sim --nemesis client-pause,kill", "it can have client-pause and client-kill"),
         ("--backend sim --nemesis restart-all", "sim has no servers"),
         ("--backend sim --nemesis client-partition", "no network"),
+        ("--backend sim --nemesis clock", "sim has no servers"),
+        ("--backend zookeeper --nemesis clock-monotonic", "the Java VM of zookeeper"),
+        ("--backend etcd --nemesis clock-monotonic --clock forward", "choose --clock back or slow"),
+        ("--backend etcd --nemesis kill --clock back", "add --nemesis clock"),
+        ("--backend etcd --clock-offset 5s", "add --nemesis clock"),
+        ("--backend etcd --nemesis clock --clock fast --clock-offset 5s", "does not jump"),
+        ("--backend etcd --nemesis clock --clock-offset 0s", "--clock-offset is zero"),
+        ("--backend etcd --nemesis clock --target holder", "holder-server"),
         ("--backend consul --nemesis none,kill", "none stands alone"),
         ("--backend consul --nemesis kill,all", "all stands alone"),
         ("--backend consul --nemesis partition --nodes-count 2", "at least 3"),
@@ -213,7 +221,9 @@ fn all_faults_are_those_that_the_run_can_have() {
         kinds(&faults).into_iter().map(str::to_owned).collect::<Vec<String>>()
     };
     assert_eq!(all("--backend sim"), ["client-kill", "client-pause"]);
-    assert_eq!(all("--backend etcd").len(), FaultKind::ALL.len());
+    let etcd = all("--backend etcd");
+    assert_eq!(etcd.len(), FaultKind::ALL.len() - 1);
+    assert!(!etcd.contains(&"clock-monotonic".to_owned()), "no store promises anything of it");
     let gentle = all("--backend etcd --max-affected minority");
     assert_eq!(gentle.len(), FaultKind::ALL.len() - 1, "{gentle:?}");
     assert!(!gentle.contains(&"restart-all".to_owned()));
@@ -305,7 +315,7 @@ fn write_run(bench: &Bench, line: &str, with_fault: bool) -> RunDir {
         let (begin_ns, in_force_ns) = (501_000_000, 502_000_000);
         let host = TookEffect { host: "control".into(), from_ns: begin_ns, until_ns: in_force_ns };
         let begun = FaultBegun { id: 1, fault, begin_ns, in_force_ns, hosts: vec![host] };
-        history.append(&Record::FaultBegun(begun)).expect("a record");
+        history.append(&Record::FaultBegun(begun.into())).expect("a record");
     }
     history.finish().expect("a whole history");
     run_dir

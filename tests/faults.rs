@@ -51,6 +51,39 @@ fn redlock_grants_a_lock_twice_when_a_server_forgets_its_vote() {
 }
 
 #[test]
+fn redlock_grants_a_lock_twice_when_a_clock_jumps() {
+    let line = "--backend redis --nemesis clock --time-limit 60s";
+    let verdict = some_seed_shows("double-grant", line);
+    assert_row(&verdict, "safety", &["violated"]);
+}
+
+/// Those whose leases go by the monotonic clock.
+#[test]
+fn stores_that_do_not_look_at_the_wall_clock_hold_when_it_jumps() {
+    let stores: &[&str] = match std::env::var("LOCKTEST_MATRIX").is_ok_and(|which| which == "all") {
+        true => &["consul", "zookeeper", "etcd"],
+        false => &["consul"],
+    };
+    for backend in stores {
+        let verdict = holds(&format!(
+            "--backend {backend} --nemesis clock --nemesis-interval 2s --time-limit 24s --seed 1"
+        ));
+        let spread = verdict["fault_timing"]["median_spread_ms"].as_f64();
+        assert!(spread.is_some(), "no fault was of several servers: {verdict:#}");
+    }
+}
+
+#[test]
+fn a_monotonic_clock_that_goes_wrong_is_seen_and_set_right_again() {
+    let bench = Bench::with_lab();
+    let line = "--backend etcd --nemesis clock-monotonic --nemesis-interval 2s --time-limit 12s \
+                --seed 1 --json";
+    let ran = bench.run(line);
+    assert!(matches!(ran.code, Some(0 | 1)), "{}", ran.stderr);
+    assert_faults_bit_and_were_undone(&ran.json());
+}
+
+#[test]
 fn redlock_holds_when_its_servers_write_each_vote_to_disk() {
     holds(
         "--backend redis --nemesis kill --redis-persistence always --nemesis-interval 3s \

@@ -10,8 +10,9 @@ use crate::host::{ClientEndpoint, ClientProcess, Endpoint};
 use crate::journal::HostUndo;
 use crate::links::{self, Link, LinksError, Parties};
 use crate::process::{self, Deed, Subject};
+use crate::skew::{Clock, NodeClock};
 use crate::tag::FaultTag;
-use crate::{deadman, partition, probe, script};
+use crate::{deadman, partition, probe, script, skew};
 
 /// Who there is, and where each host keeps what belongs to a fault.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,9 @@ pub enum CommandsError {
     /// A client that is not there any more, or never was.
     #[error("client {0} has no process")]
     NoProcess(locktest_history::ClientId),
+    /// Servers that read the machine's clock.
+    #[error("the servers of {0} have no clock of their own")]
+    NoClock(String),
     /// There is nobody to do it to.
     #[error("the fault is done to nobody")]
     Nobody,
@@ -76,6 +80,8 @@ pub(crate) enum Seen {
     Links { node: NodeId, tries: Vec<Link> },
     /// Processes, by their names.
     Processes(Vec<String>),
+    /// Clocks of servers, by their names.
+    Clocks(Vec<String>),
 }
 
 /// A host that only looks.
@@ -126,7 +132,7 @@ impl FaultCommands {
 impl HostCommands {
     /// Whether somebody looks once the undo was read back: at processes, that was all there is.
     fn is_seen_again(&self) -> bool {
-        matches!(self.seen, Seen::Links { .. })
+        !matches!(self.seen, Seen::Processes(_))
     }
 
     pub(crate) fn journalled(&self) -> HostUndo {
@@ -155,6 +161,7 @@ pub fn fault_commands(
         FaultKind::Pause => commands.of_servers(fault, Deed::Pause),
         FaultKind::ClientKill => commands.of_clients(fault, Deed::Kill),
         FaultKind::ClientPause => commands.of_clients(fault, Deed::Pause),
+        FaultKind::Clock | FaultKind::ClockMonotonic => commands.of_clocks(fault),
     }
 }
 
@@ -223,6 +230,35 @@ impl Commands<'_> {
             Ok(self.on_processes(Some(&endpoint.ssh), node_run_dir, deed, &subjects))
         });
         let hosts = hosts.collect::<Result<Vec<_>, LinksError>>()?;
+        if hosts.is_empty() {
+            return Err(CommandsError::Nobody);
+        }
+        Ok(FaultCommands { hosts, observer: None })
+    }
+
+    fn of_clocks(self, fault: &Fault) -> Result<FaultCommands, CommandsError> {
+        let Hosts { servers, clients, node_run_dir, .. } = self.hosts;
+        let (Some(skew), clock) = (fault.skew, Clock::of(fault.kind)) else {
+            return Err(CommandsError::Nobody);
+        };
+        let mut nodes = fault.clocks.clone();
+        nodes.sort_unstable();
+        let hosts = nodes.into_iter().map(|node| {
+            let endpoint = Parties { servers, clients }.server(node)?;
+            let node = NodeClock::of(&endpoint.services)
+                .ok_or_else(|| CommandsError::NoClock(endpoint.ssh.name.clone()))?;
+            let (run_dir, tag) = (node_run_dir, self.tag);
+            let scripts = Scripts {
+                prepare: None,
+                look: skew::look(&node, clock),
+                apply: skew::apply(run_dir, tag, &node, clock, skew, self.deadline_s),
+                undo: skew::undo(run_dir, tag, &node),
+                check: skew::check(tag, &node),
+            };
+            let seen = Seen::Clocks(node.names());
+            Ok(self.on_host(Some(&endpoint.ssh), run_dir, scripts, seen))
+        });
+        let hosts = hosts.collect::<Result<Vec<_>, CommandsError>>()?;
         if hosts.is_empty() {
             return Err(CommandsError::Nobody);
         }
@@ -306,11 +342,11 @@ pub fn preflight_commands(hosts: Hosts<'_>, kinds: &[FaultKind]) -> Vec<(String,
             true => basic.clone() + &process::needs(&FIREWALL) + partition::NEEDS,
             false => basic.clone(),
         };
-        commands.extend(
-            hosts.servers.iter().map(|server| {
-                (server.ssh.name.clone(), RemoteCommand::new(purpose, script.clone()))
-            }),
-        );
+        let clocks = kinds.iter().any(|kind| kind.moves_clocks());
+        commands.extend(hosts.servers.iter().map(|server| {
+            let of_clock = if clocks { skew::needs(&server.services) } else { String::new() };
+            (server.ssh.name.clone(), RemoteCommand::new(purpose, script.clone() + &of_clock))
+        }));
     }
     if cuts || kinds.iter().any(|kind| kind.is_of_clients()) {
         commands.push((CONTROL.to_owned(), RemoteCommand::new(purpose, basic)));

@@ -2,17 +2,20 @@
 
 mod links;
 mod processes;
+mod skews;
 
 use std::collections::BTreeMap;
 
-use locktest_history::{NodeId, PacketFate, Party};
+use locktest_history::{NodeId, PacketFate, Party, Skew};
 
 use crate::links::Link;
 use crate::probe::Probed;
 use crate::process::{Deed, ProcessState};
+use crate::skew::Clock;
 
 pub(crate) use links::{LinkEvidence, Stopped};
 pub(crate) use processes::ProcessEvidence;
+pub(crate) use skews::{Found as FoundClocks, SkewEvidence};
 
 /// What one look found on all hosts.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +26,8 @@ pub(crate) struct Look {
     pub(crate) unseen: Option<String>,
     /// By host and name: the process id and its state; the reason if a host could not be asked.
     pub(crate) processes: BTreeMap<(String, String), Result<(u32, ProcessState), String>>,
+    /// Likewise, the clocks of servers.
+    pub(crate) clocks: FoundClocks,
 }
 
 /// Everything observed of one fault.
@@ -30,6 +35,7 @@ pub(crate) struct Look {
 pub(crate) enum Evidence {
     Links(LinkEvidence),
     Processes(ProcessEvidence),
+    Clocks(SkewEvidence),
 }
 
 impl Evidence {
@@ -42,11 +48,16 @@ impl Evidence {
         Evidence::Processes(ProcessEvidence::new(deed, before.processes))
     }
 
+    pub(crate) fn of_clocks(clock: Clock, skew: Skew, before: Look) -> Evidence {
+        Evidence::Clocks(SkewEvidence::new(clock, skew, before.clocks))
+    }
+
     /// Adds what was found while the fault was in force.
     pub(crate) fn record(&mut self, look: Look) {
         match self {
             Evidence::Links(links) => links.record(look),
             Evidence::Processes(processes) => processes.record(look.processes),
+            Evidence::Clocks(clocks) => clocks.record(look.clocks),
         }
     }
 
@@ -56,6 +67,7 @@ impl Evidence {
         match self {
             Evidence::Links(links) => links.judge(name),
             Evidence::Processes(processes) => processes.judge(),
+            Evidence::Clocks(clocks) => clocks.judge(),
         }
     }
 }

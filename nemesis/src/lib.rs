@@ -20,6 +20,7 @@ mod probe;
 mod process;
 mod schedule;
 mod script;
+mod skew;
 mod tag;
 mod undo;
 

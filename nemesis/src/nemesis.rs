@@ -21,6 +21,7 @@ use crate::journal::{Intent, Journal, JournalError};
 use crate::links::Parties;
 use crate::open_index::{OpenIndex, OpenRun};
 use crate::process::Deed;
+use crate::skew::Clock;
 use crate::tag::FaultTag;
 use crate::undo::{HostUndone, undo_everywhere};
 
@@ -233,6 +234,10 @@ impl<R: Remote> Nemesis<R> {
             FaultKind::Pause | FaultKind::ClientPause => {
                 Evidence::of_processes(Deed::Pause, before)
             }
+            FaultKind::Clock | FaultKind::ClockMonotonic => {
+                let skew = fault.skew.ok_or("the fault does not say how clocks go wrong")?;
+                Evidence::of_clocks(Clock::of(fault.kind), skew, before)
+            }
         })
     }
 
@@ -263,6 +268,11 @@ impl<R: Remote> Nemesis<R> {
         let undone_for_all = match &fault.evidence {
             Evidence::Links(links) if gone => {
                 self.reconnect(&fault.commands, links, &mut undo_proof).await
+            }
+            Evidence::Clocks(clocks) if gone => {
+                let (right, proof) = clocks.judge_undo(&self.look(&fault.commands).await.clocks);
+                undo_proof.extend(proof);
+                right
             }
             _ => gone,
         };

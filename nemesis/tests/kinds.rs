@@ -36,6 +36,7 @@ fn is_in_force(fault: &Fault, before: &Snapshot, during: &Snapshot) {
     assert_eq!(before.rules != during.rules, fault.kind.cuts_links(), "{fault:?}");
     assert_eq!(before.servers != during.servers, !fault.servers.is_empty(), "{fault:?}");
     assert_eq!(before.clients != during.clients, !fault.clients.is_empty(), "{fault:?}");
+    assert!(during.only_wrong_clocks_are(&fault.clocks), "{fault:?}: {:?}", during.clocks);
     assert!(!during.timers.is_empty() && !during.files.is_empty(), "{fault:?}");
     assert!(during.locked.is_empty(), "{fault:?}");
 }

@@ -6,20 +6,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use locktest_cluster::{
-    AuditLog, CONTROL, Installation, NodeLayout, Remote, RemoteCommand, RemoteError, RemoteOutput,
-    Service, SshCluster, SshTarget,
+    AuditLog, CONTROL, Installation, Member, NodeLayout, Remote, RemoteCommand, RemoteError,
+    RemoteOutput, Service, ServiceClock, SshCluster, SshTarget, upload,
 };
-use locktest_history::{ClientId, Fault, FaultKind};
+use locktest_history::{ClientId, Fault, FaultKind, NodeId, Skew};
 use locktest_lab::{Lab, LabDirs, LabNode, LabSpec, NODE_BASE, down_id};
 use locktest_nemesis::{
     ActiveFault, ClientEndpoint, ClientProcess, Endpoint, Nemesis, NemesisSetting, heal,
 };
+use nix::time::{ClockId, clock_gettime};
+use support::programs::{clock_launcher, listener};
 use support::snapshot::{GONE, Process, Snapshot, start_ticks, timers_below};
-use support::{fault_of, nemesis, of_processes, setting, split};
+use support::{fault_of, nemesis, of_clocks, of_processes, setting, split};
 use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::sync::{Mutex, MutexGuard};
@@ -70,14 +72,27 @@ async fn scene() -> Scene {
     let plant = "iptables -w -N ADMIN && iptables -w -A ADMIN -s 192.0.2.77 -j DROP && \
                  iptables -w -A INPUT -j ADMIN && iptables -w -A OUTPUT -d 192.0.2.78 -j REJECT";
     scene.on_all(plant).await;
+    scene.copy_programs().await;
     scene.on_all(&server().start().script).await;
     scene
 }
 
+fn layout() -> NodeLayout {
+    NodeLayout::new(NODE_BASE)
+}
+
+/// Where a node has a copy of a program.
+fn copy_of(program: &Path) -> PathBuf {
+    layout().bin().join(program.file_name().expect("a name"))
+}
+
 /// What stands in for the server of each node.
 fn server() -> Service {
-    let sleep = Installation::of_binary("/bin/sleep");
-    Service::new("sleeper", &sleep, &NodeLayout::new(NODE_BASE)).arguments(["600".to_owned()])
+    let installation = Installation::of_binary(copy_of(listener()));
+    Service {
+        clock: Some(ServiceClock::new(copy_of(clock_launcher()), &layout())),
+        ..Service::new("listener", &installation, &layout())
+    }
 }
 
 fn target(node: &LabNode) -> SshTarget {
@@ -105,6 +120,20 @@ impl Scene {
         let command = RemoteCommand::new("look from aside", script);
         let outputs = join_all(NODES.map(|node| self.observer.run_ok(node, &command))).await;
         outputs.into_iter().map(|output| output.expect("a command that succeeds").stdout).collect()
+    }
+
+    async fn copy_programs(&self) {
+        let members: Vec<Member> = (self.lab.nodes().iter().zip(0..))
+            .map(|(node, index)| Member {
+                id: NodeId(index),
+                name: node.name.clone(),
+                address: node.address.to_string(),
+            })
+            .collect();
+        for program in [listener(), clock_launcher()] {
+            let copied = upload(&self.observer, &members, program, &layout()).await;
+            assert_eq!(copied.expect("copied"), copy_of(program));
+        }
     }
 
     fn control_run_dir(&self) -> PathBuf {
@@ -167,14 +196,23 @@ impl Scene {
         let timers = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | \
                       grep -o '[^ ]*LT-r1-[0-9]*/timer ' || true";
         let locked = format!("flock -n {NODE_BASE}/run true || hostname");
+        let clock = server().clock.expect("a clock of its own");
+        // One that is paused looks at no clock.
+        let clocks = format!(
+            "{functions}\nalive && case $(state $pid) in T*) pid='';; esac || pid=''\n\
+             {} remains --file {} --wait-ms 1000 $pid",
+            clock.command(),
+            clock.setting()
+        );
         let everything = tokio::join!(
             self.on_all(rules),
             self.on_all(&states),
             self.on_all(&files),
             self.on_all(timers),
             self.on_all(&locked),
+            self.on_all(&clocks),
         );
-        let (rules, states, files, timers, locked) = everything;
+        let (rules, states, files, timers, locked, clocks) = everything;
         let lines = |outputs: &[String]| -> Vec<String> {
             outputs.iter().flat_map(|output| output.lines()).map(str::to_owned).collect()
         };
@@ -191,6 +229,7 @@ impl Scene {
             timers: lines(&timers).into_iter().chain(control_timers).collect(),
             files: lines(&files).into_iter().chain(control_files).collect(),
             locked: lines(&locked),
+            clocks,
         }
     }
 
@@ -233,6 +272,7 @@ fn faults_at_once() -> Vec<Fault> {
         of_processes(FaultKind::Kill, "n1 n2"),
         of_processes(FaultKind::Pause, "n3"),
         of_processes(FaultKind::ClientPause, "c2"),
+        of_clocks(FaultKind::Clock, "n4", Skew::Jump { offset_ms: 30_000 }),
     ]
 }
 
@@ -264,6 +304,7 @@ async fn a_real_fault_of_every_kind_bites_and_leaves_nothing_behind() {
         assert_eq!(before.rules != during.rules, fault.kind.cuts_links(), "{fault:?}");
         assert_eq!(before.servers != during.servers, !fault.servers.is_empty(), "{fault:?}");
         assert_eq!(before.clients != during.clients, !fault.clients.is_empty(), "{fault:?}");
+        assert!(during.only_wrong_clocks_are(&fault.clocks), "{fault:?}: {:?}", during.clocks);
         assert!(!during.timers.is_empty() && !during.files.is_empty(), "{fault:?}");
         nemesis.observe(&mut active).await;
         let ended = nemesis.end(active).await;
@@ -301,6 +342,42 @@ async fn a_real_partition_of_clients_from_servers_bites_and_leaves_nothing_behin
     assert_eq!(scene.reached_by(0).await, NODES);
     assert_eq!(scene.reached_by(1).await, NODES);
     assert_eq!(scene.snapshot().await, before);
+}
+
+/// How far the wall clock of this machine is from its monotonic one.
+fn machine_offset_ns() -> i128 {
+    let ns = |clock| Duration::from(clock_gettime(clock).expect("a clock")).as_nanos() as i128;
+    ns(ClockId::CLOCK_REALTIME) - ns(ClockId::CLOCK_MONOTONIC)
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_that_of_its_server_and_of_nobody_else() {
+    let scene = scene().await;
+    let nemesis = nemesis(scene.setting(), &Arc::new(scene.ssh()));
+    let machine = machine_offset_ns();
+    let fault = of_clocks(FaultKind::Clock, "n2", Skew::Jump { offset_ms: -3_600_000 });
+    let active = scene.begin(&nemesis, 1, &fault, 600).await;
+    let clock = server().clock.expect("a clock of its own");
+    let read = format!(
+        "{}\nalive\n{} read --wait-ms 1000 $pid; date +%s",
+        server().functions(),
+        clock.command()
+    );
+    for (node, answer) in NODES.iter().zip(scene.on_all(&read).await) {
+        let wrong = if *node == "n2" { -3_600_000_000_000_i64 } else { 0 };
+        assert!(answer.contains(&format!(" wall offset_ns={wrong} ")), "{node}: {answer}");
+        let seen: Vec<&str> = answer.lines().filter(|line| line.contains("seen_ns=")).collect();
+        assert!(seen[0].ends_with(&format!("seen_ns={wrong}")), "{node}: {answer}");
+        assert!(seen[1].ends_with("seen_ns=0"), "{node}: {answer}");
+        // Other programs of the node have the machine's clock.
+        let date: u64 = answer.lines().last().and_then(|s| s.parse().ok()).expect("a date");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        assert!(now.abs_diff(date) < 60, "{node}: {answer}");
+    }
+    // Whoever keeps the time of the machine may slew it a little.
+    assert!((machine_offset_ns() - machine).abs() < 1_000_000_000);
+    let ended = nemesis.end(active).await;
+    assert!(ended.undone, "{ended:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::TypedValueParser;
-use locktest_history::{Between, Direction, FaultKind, PacketFate, PartitionShape, Target};
+use locktest_history::{
+    Between, ClockShape, Direction, FaultKind, PacketFate, PartitionShape, Target,
+};
 
 use super::choices::{Mixed, one_of, one_of_or_mixed};
 use crate::plan::Earlier;
@@ -14,8 +16,8 @@ use crate::plan::Earlier;
 /// The flags that say what the nemesis does.
 #[derive(Clone, Debug, Args)]
 pub struct FaultArgs {
-    /// The faults to inject: none, all that this run can have, or a list such as kill,pause; see
-    /// below.
+    /// The faults to inject: none, all that this run can have but for clock-monotonic, or a list
+    /// such as kill,pause; see below.
     #[arg(
         long,
         env = "LOCKTEST_NEMESIS",
@@ -42,12 +44,18 @@ pub struct FaultArgs {
     /// redlock and single clients].
     #[arg(long, env = "LOCKTEST_PARTITION_BETWEEN", value_name = "WHOM", value_parser = betweens(), help_heading = "Faults")]
     pub partition_between: Option<Mixed<Between>>,
+    /// How clocks go wrong: see below [default: each in turn, in an order that the seed chooses].
+    #[arg(long, env = "LOCKTEST_CLOCK", value_name = "HOW", value_parser = clock_shapes(), help_heading = "Faults")]
+    pub clock: Option<Mixed<ClockShape>>,
+    /// How far clocks jump [default: a random time, from one and a half leases to a minute].
+    #[arg(long, env = "LOCKTEST_CLOCK_OFFSET", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Faults")]
+    pub clock_offset: Option<Duration>,
     /// Whom faults are aimed at: one, minority, majority, all, leader (or primary), holder,
     /// holder-server, or names such as n1,n2 or c1 [default: by fault, each in turn].
     #[arg(long, env = "LOCKTEST_TARGET", value_name = "WHOM", value_parser = target, help_heading = "Faults")]
     pub target: Option<TargetChoice>,
-    /// The most servers that a fault may kill, pause or cut off from the majority: a number,
-    /// minority, or none for no limit [default: none].
+    /// The most servers that a fault may kill, pause, cut off from the majority or give a wrong clock:
+    /// a number, minority, or none for no limit [default: none].
     #[arg(long, env = "LOCKTEST_MAX_AFFECTED", value_name = "N", value_parser = limit, help_heading = "Faults")]
     pub max_affected: Option<Limit>,
     /// Quiet for this long, then a fault for this long, alternating; faults of clients last longer
@@ -164,6 +172,10 @@ fn fates() -> impl TypedValueParser<Value = Mixed<PacketFate>> {
 
 fn betweens() -> impl TypedValueParser<Value = Mixed<Between>> {
     one_of_or_mixed([("servers", Between::Servers), ("clients", Between::Clients)])
+}
+
+fn clock_shapes() -> impl TypedValueParser<Value = Mixed<ClockShape>> {
+    one_of_or_mixed(ClockShape::ALL.map(|shape| (shape.name(), shape)))
 }
 
 fn target(text: &str) -> Result<TargetChoice, String> {

@@ -45,6 +45,9 @@ Faults:
   client-pause      the holder of the lock stops for longer than its lease
   client-kill       the holder of the lock dies, and another client takes its place
   client-partition  the holder of the lock is cut off from all servers for longer than its lease
+  clock             the wall clocks of servers go wrong; of Redlock every second time that of one
+                    without which a lock has no majority
+  clock-monotonic   their monotonic clocks do, which no machine's should; back or slow only
 
 Shapes of partitions:
   halves            a random minority, as large as it can be, against the rest
@@ -52,7 +55,14 @@ Shapes of partitions:
   leader            the leader, in a minority, against the rest
   minority-third    fewer than a third of the servers against the rest
   majority-ring     each server reaches a majority, and no two reach the same one
-  bridge            two halves, and one server that reaches both";
+  bridge            two halves, and one server that reaches both
+
+Clocks:
+  forward           ahead by --clock-offset, and right again at the end
+  back              behind by --clock-offset
+  strobe            ahead by --clock-offset and right, in turns of 200 ms
+  fast              twice as fast
+  slow              half as fast";
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

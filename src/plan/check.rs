@@ -112,6 +112,7 @@ fn times(args: &RunArgs) -> Result<()> {
         ("--acquire-timeout", Some(args.acquire_timeout), false),
         ("--op-timeout", Some(args.op_timeout), false),
         ("--nemesis-interval", Some(args.faults.nemesis_interval), false),
+        ("--clock-offset", args.faults.clock_offset, false),
         ("--lease-ttl", Some(args.lease_ttl), false),
         ("--redlock-node-timeout", args.redlock_node_timeout, false),
         ("--redis-retry-pause", args.redis_retry_pause, false),

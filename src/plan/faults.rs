@@ -1,13 +1,14 @@
 //! Which faults a run can have, and the schedule of those that it is asked for.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use locktest_history::{
-    Backend, Between, ClientId, Direction, FaultKind, NodeId, PacketFate, PartitionShape, Party,
-    Plan, PlannedFault, Recipe, Target,
+    Backend, Between, ClientId, ClockShape, Direction, FaultKind, NodeId, PacketFate,
+    PartitionShape, Party, Plan, PlannedFault, Recipe, Target,
 };
 use locktest_nemesis::{Menu, Parties, plan_schedule};
 
 use super::check::names;
+use super::ms;
 use crate::cli::{FaultArgs, Limit, NemesisWord, RunArgs, TargetChoice};
 use crate::config::nearest;
 
@@ -60,6 +61,8 @@ fn menu(args: &FaultArgs, plan: &Plan) -> Result<Menu> {
         direction: args.partition_direction.unwrap_or(Some(Direction::Both)),
         packets: args.partition_packets.unwrap_or(Some(PacketFate::Drop)),
         between: args.partition_between.unwrap_or(default_between),
+        clock: args.clock.flatten(),
+        clock_offset_ms: args.clock_offset.map(ms),
         max_affected: plan.max_affected,
         interval_ms: plan.nemesis_interval_ms,
         lease_bound_ms: plan.bounds.lease_bound_ms,
@@ -86,8 +89,10 @@ fn kinds(args: &FaultArgs, plan: &Plan, menu: &Menu) -> Result<Vec<FaultKind>> {
         if args.partition.is_some() || args.partition_between.is_some() {
             possible(FaultKind::Partition, args, plan, menu)?;
         }
-        let can_be_had = |kind: &FaultKind| possible(*kind, args, plan, menu).is_ok();
-        let kinds: Vec<FaultKind> = FaultKind::ALL.into_iter().filter(can_be_had).collect();
+        // No store promises anything about a monotonic clock that is not.
+        let all = FaultKind::ALL.into_iter().filter(|kind| *kind != FaultKind::ClockMonotonic);
+        let kinds: Vec<FaultKind> =
+            all.filter(|kind| possible(*kind, args, plan, menu).is_ok()).collect();
         ensure!(
             !kinds.is_empty(),
             "--nemesis all: with these flags the run can have no fault at all"
@@ -113,6 +118,22 @@ fn flags(args: &FaultArgs, plan: &Plan, kinds: &[FaultKind]) -> Result<()> {
             "{flag} is about a fault that is not asked for; add --nemesis partition"
         );
     }
+    let clocks = kinds.iter().any(|kind| kind.moves_clocks());
+    for (flag, given) in
+        [("--clock", args.clock.is_some()), ("--clock-offset", args.clock_offset.is_some())]
+    {
+        ensure!(
+            clocks || !given,
+            "{flag} is about a fault that is not asked for; add --nemesis clock"
+        );
+    }
+    if let (Some(_), Some(Some(shape))) = (args.clock_offset, args.clock) {
+        ensure!(
+            shape.jumps(),
+            "--clock-offset: a clock that runs {} does not jump; leave out one of them",
+            shape.name()
+        );
+    }
     if let Some(target) = &args.target {
         ensure!(
             !kinds.is_empty(),
@@ -136,6 +157,9 @@ fn possible(kind: FaultKind, args: &FaultArgs, plan: &Plan, menu: &Menu) -> Resu
     of_the_store(kind, plan)?;
     if kind == FaultKind::Partition {
         partition(args, plan, menu)?;
+    }
+    if kind.moves_clocks() {
+        clock(kind, args, plan)?;
     }
     if let (Some(target), Some(words)) = (&menu.target, &args.target)
         && (kind != FaultKind::Partition || menu.shape.is_none())
@@ -167,6 +191,24 @@ fn of_the_store(kind: FaultKind, plan: &Plan) -> Result<()> {
         plan.backend != Backend::Sim || on_sim,
         "--nemesis {kind}: sim has no servers and no network; it can have client-pause and \
          client-kill, or choose a store"
+    );
+    Ok(())
+}
+
+fn clock(kind: FaultKind, args: &FaultArgs, plan: &Plan) -> Result<()> {
+    locktest_skew::check_support()
+        .with_context(|| format!("--nemesis {kind}: no server can have a clock of its own here"))?;
+    ensure!(
+        kind != FaultKind::ClockMonotonic || plan.backend != Backend::Zookeeper,
+        "--nemesis {kind}: the Java VM of zookeeper waits by that clock, and hangs or spins when it \
+         is wrong; pause servers instead, or choose clock"
+    );
+    let shape = args.clock.flatten();
+    ensure!(
+        kind == FaultKind::Clock || shape.is_none_or(ClockShape::ends_ahead),
+        "--nemesis {kind}: a monotonic clock that went {} would have to be set back at the end, and \
+         servers would wait out the jump; choose --clock back or slow",
+        shape.map_or("wrong", ClockShape::name)
     );
     Ok(())
 }
@@ -222,7 +264,7 @@ fn aimed(kind: FaultKind, target: &Target, words: &str, plan: &Plan) -> Result<(
             "it can be aimed at one server, a minority, a majority, the leader, the holder-server, \
              or names such as n1,n2; client-partition cuts off the holder"
         }
-        FaultKind::Kill | FaultKind::Pause => {
+        FaultKind::Kill | FaultKind::Pause | FaultKind::Clock | FaultKind::ClockMonotonic => {
             "it can be aimed at one server, a minority, a majority, all, the leader, the \
              holder-server, or names such as n1,n2"
         }

@@ -87,6 +87,8 @@ mod tests {
             direction: None,
             packets: None,
             between: None,
+            clock: None,
+            clock_offset_ms: None,
             max_affected: None,
             interval_ms: plan.nemesis_interval_ms,
             lease_bound_ms: 10_000,

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use locktest_cluster::{
-    AuditLog, Cluster, Deployment, Installation, Member, NodeLayout, SshCluster, SshTarget,
-    upload_binary,
+    AuditLog, Cluster, Deployment, Installation, Member, NodeLayout, SshCluster, SshTarget, upload,
 };
 use locktest_history::{ClientId, Milestone, NodeId, Record, Run, RunDir};
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, Subnet};
@@ -242,11 +241,15 @@ impl Session {
         let installation = match program {
             Program::OnNodes(installation) => installation,
             Program::Upload(path) => {
-                Installation::of_binary(upload_binary(&ssh, &members, &path, &layout).await?)
+                Installation::of_binary(upload(&ssh, &members, &path, &layout).await?)
             }
         };
-        let deployment = Deployment::of(&self.run.plan, installation)
+        let mut deployment = Deployment::of(&self.run.plan, installation)
             .ok_or_else(|| anyhow!("{} has no servers", self.run.plan.backend))?;
+        if self.run.plan.moves_clocks() {
+            let launcher = upload(&ssh, &members, &own_binary()?, &layout).await?;
+            deployment.clock_launcher = Some(launcher);
+        }
         let cluster = Arc::new(Cluster::new(&deployment, &members, &layout, ssh.clone())?);
         let servers = (nodes.iter().zip(targets).zip(&members))
             .map(|((node, ssh), member)| Endpoint {

@@ -192,7 +192,7 @@ impl Story {
             undone: true,
             undo_proof: vec!["no rule of the run is left".into()],
         };
-        self.add(begun.in_force_ns, Record::FaultBegun(begun));
+        self.add(begun.in_force_ns, Record::FaultBegun(begun.into()));
         self.add(end_ns, Record::FaultEnded(ended));
     }
 }

@@ -67,9 +67,9 @@ pub(crate) fn summaries(
 }
 
 fn targets(done: &locktest_history::Fault) -> impl Iterator<Item = Party> + '_ {
-    let servers = done.servers.iter().map(|node| Party::Server(*node));
+    let servers = done.servers.iter().chain(&done.clocks).map(|node| Party::Server(*node));
     let clients = done.clients.iter().map(|client| Party::Client(*client));
-    let has_none = done.servers.is_empty() && done.clients.is_empty();
+    let has_none = done.servers.is_empty() && done.clients.is_empty() && done.clocks.is_empty();
     let cut = done.cuts.first().filter(|_| has_none);
     servers.chain(clients).chain(cut.into_iter().flat_map(|cut| cut.from.iter().copied()))
 }

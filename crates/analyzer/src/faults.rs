@@ -43,7 +43,8 @@ impl<'h> Fault<'h> {
     /// Whether some server has to recover from it. From what was done to the processes of clients
     /// alone, none has to.
     pub(crate) fn concerns_servers(&self) -> bool {
-        !self.done().servers.is_empty() || !self.done().cuts.is_empty()
+        let done = self.done();
+        !done.servers.is_empty() || !done.cuts.is_empty() || !done.clocks.is_empty()
     }
 
     /// When every server had answered a write that began after the end.

@@ -285,7 +285,7 @@ fn any_other() -> impl Strategy<Value = Record> {
         (0..3u32, number(), number(), any_fault()).prop_map(
             |(id, begin_ns, in_force_ns, fault)| {
                 let hosts = vec![TookEffect { host: "n1".into(), from_ns: begin_ns, until_ns: 7 }];
-                Record::FaultBegun(FaultBegun { id, fault, begin_ns, in_force_ns, hosts })
+                Record::FaultBegun(Box::new(FaultBegun { id, fault, begin_ns, in_force_ns, hosts }))
             }
         ),
         (number(), small()).prop_map(|(time_ns, node)| {

@@ -1,10 +1,12 @@
 //! What a cluster is made of: the store, how it is used, and the program that runs it.
 
+use std::path::PathBuf;
+
 use locktest_history::{Plan, Recipe, RedisOptions};
 
 use crate::installation::Installation;
 use crate::member::Member;
-use crate::service::{NodeLayout, Service};
+use crate::service::{NodeLayout, Service, ServiceClock, TellsTime};
 use crate::store::Store;
 use crate::{consul, etcd, redis, sentinel, zookeeper};
 
@@ -19,6 +21,9 @@ pub struct Deployment {
     pub redis: Option<RedisOptions>,
     /// How the server program is run.
     pub installation: Installation,
+    /// The program on the nodes that gives servers [clocks of their own](ServiceClock), if they are
+    /// to have such clocks.
+    pub clock_launcher: Option<PathBuf>,
 }
 
 impl Deployment {
@@ -29,6 +34,7 @@ impl Deployment {
             recipe: plan.recipe,
             redis: plan.redis,
             installation,
+            clock_launcher: None,
         })
     }
 
@@ -37,7 +43,7 @@ impl Deployment {
         let backend = store.backend();
         let recipe = backend.recipes()[0];
         let redis = (store == Store::Redis).then_some(RedisOptions::DEFAULT);
-        Deployment { store, recipe, redis, installation }
+        Deployment { store, recipe, redis, installation, clock_launcher: None }
     }
 
     /// Every service that some deployment has on a node, to be ended and wiped.
@@ -55,8 +61,23 @@ impl Deployment {
         members: &[Member],
         layout: &NodeLayout,
     ) -> Vec<Service> {
-        let base = |name| Service::new(name, &self.installation, layout);
-        let main = base(self.store.name());
+        let clock = self
+            .clock_launcher
+            .as_ref()
+            .map(|launcher| ServiceClock::new(launcher.clone(), layout));
+        let base = |name| Service {
+            clock: clock.clone(),
+            ..Service::new(name, &self.installation, layout)
+        };
+        let client_address = format!("{}:{}", member.address, self.store.client_port());
+        let main = Service {
+            tells_time: match self.store {
+                Store::Redis => Some(TellsTime::Redis(client_address)),
+                Store::Consul | Store::Etcd => Some(TellsTime::Http(client_address)),
+                Store::Zookeeper => None,
+            },
+            ..base(self.store.name())
+        };
         let options = self.redis.unwrap_or(RedisOptions::DEFAULT);
         match (self.store, self.recipe) {
             (Store::Consul, _) => vec![consul::service(main, member, members)],

@@ -59,6 +59,46 @@ pub struct Service {
     pub log: PathBuf,
     /// Holds the process id and its start time, so that a reused id is never taken for the server.
     pub pid_file: PathBuf,
+    /// Where it tells the time to whoever asks, if it does.
+    pub tells_time: Option<TellsTime>,
+    /// The clock that it has apart from the machine's, if it has one.
+    pub clock: Option<ServiceClock>,
+}
+
+/// How a server is asked for the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TellsTime {
+    /// By Redis' `TIME`, at `address:port`.
+    Redis(String),
+    /// By the `Date` header of an HTTP answer, at `address:port`.
+    Http(String),
+}
+
+/// A clock that the servers of one node share, and nobody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceClock {
+    /// The program on the node that gives a server this clock when it starts it, and sets it; its
+    /// first argument is `clock`.
+    pub launcher: PathBuf,
+    /// How the clock is set, for servers that start while it is wrong.
+    pub setting: PathBuf,
+}
+
+impl ServiceClock {
+    /// The clock of a node with this layout.
+    pub fn new(launcher: PathBuf, layout: &NodeLayout) -> ServiceClock {
+        ServiceClock { launcher, setting: layout.run().join("clock") }
+    }
+
+    /// The words before a use of the clock, such as `set` or `read`.
+    pub fn command(&self) -> String {
+        format!("{} clock", quote_path(&self.launcher))
+    }
+
+    /// Its setting as one word.
+    pub fn setting(&self) -> String {
+        quote_path(&self.setting)
+    }
 }
 
 /// A function for scripts: `state PID` prints a process's state letter and start time, and nothing if
@@ -85,6 +125,8 @@ impl Service {
             data: layout.data().join(name),
             log: layout.log().join(format!("{name}.log")),
             pid_file: layout.run().join(format!("{name}.pid")),
+            tells_time: None,
+            clock: None,
         }
     }
 
@@ -120,6 +162,9 @@ impl Service {
         let mut command = String::from("env TZ=UTC ");
         for (name, value) in &self.environment {
             command.push_str(&format!("{name}={} ", quote(value)));
+        }
+        if let Some(clock) = &self.clock {
+            command.push_str(&format!("{} launch --file {} -- ", clock.command(), clock.setting()));
         }
         command.push_str(&quote_path(&self.program));
         for argument in &self.arguments {
@@ -254,6 +299,8 @@ mod tests {
             data: dir.join("data"),
             log: dir.join("log/sleeper.log"),
             pid_file: dir.join("run/sleeper.pid"),
+            tells_time: None,
+            clock: None,
         }
     }
 
@@ -338,6 +385,17 @@ mod tests {
         std::fs::write(&service.pid_file, format!("{} 1\n", std::process::id())).expect("write");
         assert_ne!(run(&service.check_alive()), 0);
         assert_eq!(run(&service.kill()), 0, "killing must not touch a process that is not ours");
+    }
+
+    #[test]
+    fn a_server_with_a_clock_of_its_own_is_started_by_the_one_who_gives_it() {
+        let mut service = Service::for_tests("etcd").arguments(["--name".into()]);
+        assert!(service.start().script.contains("nohup env TZ=UTC /bin/server --name >>"));
+        let clock = ServiceClock::new("/node/bin/locktest".into(), &NodeLayout::new("/node"));
+        service.clock = Some(clock);
+        let expected = "nohup env TZ=UTC /node/bin/locktest clock launch --file /node/run/clock \
+                        -- /bin/server --name >>";
+        assert!(service.start().script.contains(expected), "{}", service.start().script);
     }
 
     #[test]

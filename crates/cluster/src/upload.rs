@@ -1,4 +1,5 @@
-//! The server binary that the user named: its version, and copies of it on the nodes.
+//! Programs of the control node's that nodes are to run: copies of them, and the version of a server
+//! binary that the user named.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,8 +13,8 @@ use crate::service::{NodeLayout, quote};
 use crate::ssh::SshCluster;
 use crate::store::Store;
 
-/// Copies a server binary of the control node's to every node, and returns its path there.
-pub async fn upload_binary(
+/// Copies a program of the control node's to every node, and returns its path there.
+pub async fn upload(
     ssh: &SshCluster,
     members: &[Member],
     local: &Path,
@@ -28,7 +29,7 @@ pub async fn upload_binary(
         folder = quote(&layout.bin().to_string_lossy()),
         path = quote(&remote.to_string_lossy()),
     );
-    let command = RemoteCommand::new("copy the server binary", script)
+    let command = RemoteCommand::new(format!("copy {}", name.display()), script)
         .stdin(bytes)
         .timeout(Duration::from_secs(120));
     try_join_all(members.iter().map(|member| ssh.run_ok(&member.name, &command))).await?;

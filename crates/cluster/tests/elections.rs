@@ -24,6 +24,7 @@ async fn cluster(scene: &Scene, release: &Release, recipe: Recipe) -> Cluster {
         recipe,
         redis: (release.store == Store::Redis).then_some(RedisOptions::DEFAULT),
         installation: release.installation(&roots),
+        clock_launcher: None,
     };
     let layout = NodeLayout::new(NODE_BASE);
     Cluster::new(&deployment, &scene.members(), &layout, scene.ssh.clone()).expect("a cluster")

@@ -35,6 +35,7 @@ async fn cluster(
         recipe,
         redis: Some(RedisOptions { persistence, ..RedisOptions::DEFAULT }),
         installation: installation(release).await,
+        clock_launcher: None,
     };
     let layout = NodeLayout::new(NODE_BASE);
     Cluster::new(&deployment, &scene.members(), &layout, scene.ssh.clone()).expect("a cluster")

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use locktest_cluster::{
     Cluster, ClusterError, Deployment, Installation, NodeLayout, Release, RemoteError, Store,
-    binary_version, upload_binary,
+    binary_version, upload,
 };
 use locktest_history::{NodeId, Recipe, RedisOptions};
 use locktest_lab::packages::{PackageRequest, obtain};
@@ -31,7 +31,13 @@ impl Kind {
 
     fn deployment(self, installation: Installation) -> Deployment {
         let redis = (self.store == Store::Redis).then_some(RedisOptions::DEFAULT);
-        Deployment { store: self.store, recipe: self.recipe, redis, installation }
+        Deployment {
+            store: self.store,
+            recipe: self.recipe,
+            redis,
+            installation,
+            clock_launcher: None,
+        }
     }
 
     /// What the servers of one node are called.
@@ -346,11 +352,11 @@ async fn a_binary_of_the_control_node_is_copied_to_every_node_and_its_cluster_st
 
     let scene = Scene::with_nodes(3).await;
     let members = scene.members();
-    let upload = async |local| upload_binary(&scene.ssh, &members, local, &layout()).await;
-    let error = upload(Path::new("/nowhere/etcd")).await.expect_err("there is no such file");
+    let copy = async |local| upload(&scene.ssh, &members, local, &layout()).await;
+    let error = copy(Path::new("/nowhere/etcd")).await.expect_err("there is no such file");
     assert!(error.to_string().contains("/nowhere/etcd"), "{error}");
 
-    let copy = upload(&binary).await.expect("a copy");
+    let copy = copy(&binary).await.expect("a copy");
     assert_eq!(copy, layout().bin().join("etcd"));
     let server = Installation::of_binary(copy);
     let cluster = cluster(&scene, Kind::ETCD, &server);

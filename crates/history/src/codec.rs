@@ -18,7 +18,7 @@ use crate::{Record, Run};
 const MAGIC: &[u8; 8] = b"LOCKTEST";
 
 /// The version of the history file that this build writes, and the only one that it reads.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Records are written out at this size even if nobody asked for a flush.
 const BLOCK_BYTES: usize = 64 * 1024;

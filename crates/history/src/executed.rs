@@ -56,13 +56,13 @@ mod tests {
         let fault = Fault::new(FaultKind::Kill, Aim::Target(Target::One), 10_000);
         let begin_ns = begin_s * SECOND_NS;
         let fault = Fault { servers, ..fault };
-        Record::FaultBegun(FaultBegun {
+        Record::FaultBegun(Box::new(FaultBegun {
             id,
             fault,
             begin_ns,
             in_force_ns: begin_ns,
             hosts: vec![TookEffect { host: "n3".into(), from_ns: begin_ns, until_ns: begin_ns }],
-        })
+        }))
     }
 
     fn ended(id: u32, heal_begin_s: u64) -> Record {

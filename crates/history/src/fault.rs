@@ -1,11 +1,14 @@
 //! Faults: what can be done to whom, and how a run records what was done.
 
 mod connection;
+mod skew;
 mod words;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{ClientId, NodeId};
+
+pub use skew::{ClockShape, Skew};
 
 /// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,11 +28,15 @@ pub enum FaultKind {
     ClientKill,
     /// Packets between clients and all servers get lost.
     ClientPartition,
+    /// The wall clocks of servers go wrong.
+    Clock,
+    /// The monotonic clocks of servers go wrong, which no clock of that name may.
+    ClockMonotonic,
 }
 
 impl FaultKind {
     /// Every kind, in the order in which help lists them.
-    pub const ALL: [FaultKind; 7] = [
+    pub const ALL: [FaultKind; 9] = [
         FaultKind::Partition,
         FaultKind::Kill,
         FaultKind::Pause,
@@ -37,6 +44,8 @@ impl FaultKind {
         FaultKind::ClientPause,
         FaultKind::ClientKill,
         FaultKind::ClientPartition,
+        FaultKind::Clock,
+        FaultKind::ClockMonotonic,
     ];
 
     /// The name on the command line and in reports.
@@ -49,6 +58,8 @@ impl FaultKind {
             FaultKind::ClientPause => "client-pause",
             FaultKind::ClientKill => "client-kill",
             FaultKind::ClientPartition => "client-partition",
+            FaultKind::Clock => "clock",
+            FaultKind::ClockMonotonic => "clock-monotonic",
         }
     }
 
@@ -60,6 +71,11 @@ impl FaultKind {
     /// Whether it cuts links, rather than doing something to processes.
     pub fn cuts_links(self) -> bool {
         matches!(self, FaultKind::Partition | FaultKind::ClientPartition)
+    }
+
+    /// Whether it moves clocks.
+    pub fn moves_clocks(self) -> bool {
+        matches!(self, FaultKind::Clock | FaultKind::ClockMonotonic)
     }
 }
 
@@ -213,8 +229,8 @@ pub enum Aim {
     /// At these, or, as a partition, between these and the rest.
     Target(Target),
     /// At a lock that was granted by a bare majority of servers that know nothing of each other:
-    /// some clients are cut off from as many servers as can be missing, and one of the others dies
-    /// and comes back while such a client holds.
+    /// some clients are cut off from as many servers as can be missing, and while such a client
+    /// holds, one of the others forgets: it dies and comes back, or its clock jumps.
     BareMajority,
 }
 
@@ -244,6 +260,10 @@ pub struct Fault {
     pub cuts: Vec<Cut>,
     /// What becomes of packets on those links.
     pub packets: PacketFate,
+    /// The servers whose clocks go wrong, with everything that runs on them.
+    pub clocks: Vec<NodeId>,
+    /// How those clocks go wrong.
+    pub skew: Option<Skew>,
     /// For how long it is to be in force.
     pub length_ms: u64,
 }
@@ -259,6 +279,8 @@ impl Fault {
             clients: Vec::new(),
             cuts: Vec::new(),
             packets: PacketFate::Drop,
+            clocks: Vec::new(),
+            skew: None,
             length_ms,
         }
     }

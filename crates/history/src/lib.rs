@@ -25,8 +25,8 @@ pub use event::{
 pub use executed::executed;
 pub use export::export_json_lines;
 pub use fault::{
-    Aim, Between, Cut, Direction, Fault, FaultBegun, FaultEnded, FaultKind, FaultSkipped,
-    PacketFate, PartitionShape, Party, Target, TookEffect,
+    Aim, Between, ClockShape, Cut, Direction, Fault, FaultBegun, FaultEnded, FaultKind,
+    FaultSkipped, PacketFate, PartitionShape, Party, Skew, Target, TookEffect,
 };
 pub use import::{ImportError, import_json_lines};
 pub use plan::{Bounds, DrawnFault, FixedFault, HolderPolicy, Plan, PlannedFault, Run};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Aim, Backend, Between, CasWait, ClientId, Direction, Fault, FaultKind, NodeId, PacketFate,
-    ReadMode, Recipe, RedisOptions, SessionBehavior, Workload,
+    ReadMode, Recipe, RedisOptions, SessionBehavior, Skew, Workload,
 };
 
 /// What a holder does about its own lease deadline.
@@ -60,6 +60,8 @@ pub struct DrawnFault {
     pub direction: Direction,
     /// What becomes of those packets.
     pub packets: PacketFate,
+    /// How clocks go wrong, if it moves any.
+    pub skew: Option<Skew>,
     /// For how long it is to be in force.
     pub length_ms: u64,
 }
@@ -133,8 +135,8 @@ pub struct Plan {
     pub clock_drift_ppm: u32,
     /// The deadlines of the liveness properties.
     pub bounds: Bounds,
-    /// The most servers that a fault may kill, pause or cut off from the majority; `None` if there
-    /// is no such limit.
+    /// The most servers that a fault may kill, pause, cut off from the majority or give a wrong
+    /// clock; `None` if there is no such limit.
     pub max_affected: Option<u16>,
     /// The faults in order; if they are drawn, the nemesis starts again at the first when the run
     /// outlasts them.
@@ -194,6 +196,11 @@ impl Plan {
             PlannedFault::Fixed(fixed) => vec![fixed.fault.kind],
         });
         kinds.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Whether some fault of the schedule moves clocks, so that every server needs one of its own.
+    pub fn moves_clocks(&self) -> bool {
+        self.fault_kinds().into_iter().any(FaultKind::moves_clocks)
     }
 
     /// The name of a node; a number if the plan does not have it.

@@ -26,7 +26,7 @@ pub enum Record {
     /// A server's view of the leader changed.
     Leader(LeaderView),
     /// A fault is in force.
-    FaultBegun(FaultBegun),
+    FaultBegun(Box<FaultBegun>),
     /// A fault was undone, or could not be.
     FaultEnded(FaultEnded),
     /// A fault was not applied.

@@ -10,6 +10,7 @@ use crate::links::Link;
 use crate::partition::read_counters;
 use crate::probe::read_probes;
 use crate::process::read_states;
+use crate::skew::read_clocks;
 
 impl<R: Remote> Nemesis<R> {
     /// One look at every host. A host that does not answer adds nothing but that.
@@ -63,20 +64,33 @@ impl Look {
                 self.stopped.insert(*node, stopped);
             }
             Seen::Processes(names) => {
-                let states = match &answer {
-                    Ok(answer) => read_states(answer),
-                    Err(_) => Vec::new(),
-                };
-                for (number, name) in names.iter().enumerate() {
-                    let state = states.iter().find(|(index, ..)| *index == number);
-                    let state = match (state, &answer) {
-                        (Some((_, pid, state)), _) => Ok((*pid, *state)),
-                        (None, Err(reason)) => Err(reason.clone()),
-                        (None, Ok(_)) => Err("the answer does not name it".to_owned()),
-                    };
-                    self.processes.insert((host.host.clone(), name.clone()), state);
-                }
+                let found = by_name(host, names, answer, |answer| {
+                    let states = read_states(answer).into_iter();
+                    states.map(|(index, pid, state)| (index, (pid, state))).collect()
+                });
+                self.processes.extend(found);
             }
+            Seen::Clocks(names) => self.clocks.extend(by_name(host, names, answer, read_clocks)),
         }
     }
+}
+
+/// What an answer says of each of these, by host and name; why it says nothing, of the others.
+fn by_name<T: Clone>(
+    host: &HostCommands,
+    names: &[String],
+    answer: Result<String, String>,
+    read: impl Fn(&str) -> Vec<(usize, T)>,
+) -> Vec<((String, String), Result<T, String>)> {
+    let answer = answer.map(|answer| read(&answer));
+    let found = names.iter().enumerate().map(|(number, name)| {
+        let found = match &answer {
+            Err(reason) => Err(reason.clone()),
+            Ok(found) => (found.iter().find(|(index, _)| *index == number))
+                .map(|(_, found)| found.clone())
+                .ok_or_else(|| "the answer does not name it".to_owned()),
+        };
+        ((host.host.clone(), name.clone()), found)
+    });
+    found.collect()
 }

@@ -1,4 +1,4 @@
-//! How many servers a fault takes away.
+//! How many servers a fault takes away, or gives a wrong clock.
 
 use locktest_history::{Fault, NodeId};
 
@@ -6,7 +6,7 @@ use super::Parties;
 
 /// How many servers a fault kills, pauses, or cuts off from the majority of the others: all of them
 /// if no majority is left that everybody agrees on. Of servers that know nothing of each other only
-/// those count that are down.
+/// those count that are down. A fault of clocks affects the servers that have them.
 pub fn affected(fault: &Fault, parties: Parties) -> u16 {
     let servers = parties.servers();
     let left = match parties {
@@ -17,7 +17,8 @@ pub fn affected(fault: &Fault, parties: Parties) -> u16 {
             (0..servers).filter(|server| !fault.takes_down(NodeId(*server))).count()
         }
     };
-    servers.saturating_sub(u16::try_from(left).unwrap_or(u16::MAX))
+    let taken = servers.saturating_sub(u16::try_from(left).unwrap_or(u16::MAX));
+    taken.max(u16::try_from(fault.clocks.len()).unwrap_or(u16::MAX))
 }
 
 #[cfg(test)]
@@ -58,5 +59,12 @@ mod tests {
         assert_eq!(affected(&kill(&[0, 1, 4]), REDLOCK), 3);
         let [one, two] = [0, 1].map(|n| Party::Server(NodeId(n)));
         assert_eq!(affected(&partition(&[one], &[two]), REDLOCK), 0);
+    }
+
+    #[test]
+    fn a_wrong_clock_affects_its_server_alone() {
+        let fault = Fault::new(FaultKind::Clock, Aim::Target(Target::Majority), 1);
+        let clocks = Fault { clocks: [0, 1, 4].map(NodeId).into(), ..fault };
+        assert_eq!((affected(&clocks, FIVE), affected(&clocks, REDLOCK)), (3, 3));
     }
 }

@@ -1,6 +1,6 @@
 //! The schedule that a seed draws.
 
-use locktest_history::{FaultKind, PlannedFault};
+use locktest_history::{ClockShape, FaultKind, PlannedFault};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,13 +18,35 @@ pub fn plan_schedule(seed: u64, menu: &Menu, faults: usize) -> Vec<PlannedFault>
     let mut turns_rng = ChaCha8Rng::seed_from_u64(seed);
     let mut chance_rng = turns_rng.clone();
     chance_rng.set_stream(1);
+    // And one for clocks alone, so that the other kinds meet whom they met when there were none.
+    let mut clock_rng = turns_rng.clone();
+    clock_rng.set_stream(2);
+    let mut clocks = Vec::new();
     let mut turns = Turns::of(menu);
     let drawn = (0..faults).map_while(|_| {
         let (kind, way) = turns.next(&mut turns_rng)?;
-        let chance = Chance::draw(menu.parties, &mut chance_rng);
+        let mut chance = Chance::draw(menu.parties, &mut chance_rng);
+        if kind.moves_clocks() {
+            let only = way.only_clock();
+            let clock = only.unwrap_or_else(|| next_shape(kind, &mut clocks, &mut clock_rng));
+            chance = chance.of_clocks(clock, &mut clock_rng);
+        }
         Some(PlannedFault::Drawn(menu.drawn(kind, &way, chance)))
     });
     drawn.collect()
+}
+
+/// The ways in which clocks of a kind go wrong, in rounds.
+fn next_shape(kind: FaultKind, round: &mut Vec<ClockShape>, rng: &mut impl Rng) -> ClockShape {
+    let suits = |shape: &ClockShape| kind == FaultKind::Clock || shape.ends_ahead();
+    loop {
+        if let Some(found) = round.iter().rposition(suits) {
+            return round.remove(found);
+        }
+        let mut shapes = ClockShape::ALL.to_vec();
+        shapes.shuffle(rng);
+        round.splice(0..0, shapes);
+    }
 }
 
 /// The kinds in rounds.
@@ -47,7 +69,7 @@ impl Turns {
         let kinds = menu.kinds.iter().map(|kind| Kind {
             kind: *kind,
             ways: menu.ways(*kind),
-            before_each: if *kind == FaultKind::Kill { menu.bare_majority() } else { None },
+            before_each: menu.bare_majority(*kind),
             round: Vec::new(),
         });
         Turns { kinds: kinds.filter(|kind| !kind.ways.is_empty()).collect(), round: Vec::new() }
@@ -80,7 +102,7 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use locktest_history::{
-        Aim, Between, Direction, DrawnFault, NodeId, PacketFate, PartitionShape, Target,
+        Aim, Between, Direction, DrawnFault, NodeId, PacketFate, PartitionShape, Skew, Target,
     };
 
     use super::super::Parties;
@@ -140,7 +162,7 @@ mod tests {
     #[test]
     fn each_round_has_every_kind_once() {
         for seed in 0..20 {
-            for round in drawn(seed, &menu(FIVE, &FaultKind::ALL), 28).chunks(7) {
+            for round in drawn(seed, &menu(FIVE, &FaultKind::ALL), 36).chunks(9) {
                 let mut kinds: Vec<FaultKind> = round.iter().map(|drawn| drawn.kind).collect();
                 kinds.sort_unstable();
                 assert_eq!(kinds, FaultKind::ALL, "seed {seed}");
@@ -263,6 +285,71 @@ mod tests {
         let of_clients = drawn(1, &Menu { between, ..menu(FIVE, PARTITION) }, 60);
         assert!(!aims(&of_clients).contains(&&Aim::Shape(PartitionShape::Bridge)));
         assert!(!aims(&of_clients).contains(&&Aim::Shape(PartitionShape::MajorityRing)));
+    }
+
+    #[test]
+    fn clocks_go_wrong_in_every_way_in_rounds_and_by_more_than_a_lease() {
+        let shape = |skew| match skew {
+            Skew::Jump { offset_ms } if offset_ms > 0 => ClockShape::Forward,
+            Skew::Jump { .. } => ClockShape::Back,
+            Skew::Strobe { .. } => ClockShape::Strobe,
+            Skew::Rate { gain_ppm } if gain_ppm > 0 => ClockShape::Fast,
+            Skew::Rate { .. } => ClockShape::Slow,
+        };
+        let mut offsets = std::collections::BTreeSet::new();
+        for seed in 0..20 {
+            for round in drawn(seed, &menu(FIVE, &[FaultKind::Clock]), 10).chunks(5) {
+                let skews: Vec<Skew> = round.iter().filter_map(|drawn| drawn.skew).collect();
+                for expected in ClockShape::ALL {
+                    assert!(skews.iter().any(|skew| shape(*skew) == expected), "{skews:?}");
+                }
+                offsets.extend(skews.iter().filter_map(|skew| match skew {
+                    Skew::Jump { offset_ms } => Some(offset_ms.abs()),
+                    _ => None,
+                }));
+            }
+        }
+        assert_eq!(offsets.into_iter().collect::<Vec<_>>(), [3000, 6000, 12_000, 24_000, 48_000]);
+    }
+
+    #[test]
+    fn a_monotonic_clock_is_never_set_back_at_the_end() {
+        for drawn in drawn(1, &menu(FIVE, &[FaultKind::ClockMonotonic, FaultKind::Clock]), 40) {
+            let ahead = match drawn.skew {
+                Some(Skew::Jump { offset_ms }) => offset_ms > 0,
+                Some(Skew::Rate { gain_ppm }) => gain_ppm > 0,
+                _ => true,
+            };
+            assert!(drawn.kind == FaultKind::Clock || !ahead, "{drawn:?}");
+        }
+    }
+
+    #[test]
+    fn clocks_go_wrong_as_they_are_asked_to_and_no_other_kind_has_any() {
+        let asked_for = Menu {
+            clock: Some(ClockShape::Back),
+            clock_offset_ms: Some(1500),
+            ..menu(FIVE, &FaultKind::ALL)
+        };
+        for drawn in drawn(1, &asked_for, 20) {
+            let expected = drawn.kind.moves_clocks().then_some(Skew::Jump { offset_ms: -1500 });
+            assert_eq!(drawn.skew, expected, "{drawn:?}");
+        }
+    }
+
+    #[test]
+    fn every_second_clock_of_independent_servers_jumps_ahead_to_free_a_bare_majority() {
+        let menu = menu(REDLOCK, &[FaultKind::Clock]);
+        for pair in drawn(1, &menu, 10).chunks(2) {
+            assert_eq!(pair[0].aim, Aim::BareMajority);
+            assert!(matches!(pair[0].skew, Some(Skew::Jump { offset_ms: 3000.. })), "{pair:?}");
+            assert_ne!(pair[1].aim, Aim::BareMajority);
+        }
+        let back = Menu { clock: Some(ClockShape::Back), ..menu.clone() };
+        assert!(!aims(&drawn(1, &back, 10)).contains(&&Aim::BareMajority));
+        // Nothing is known to forget by a monotonic clock.
+        let monotonic = Menu { kinds: vec![FaultKind::ClockMonotonic], ..menu };
+        assert!(!aims(&drawn(1, &monotonic, 10)).contains(&&Aim::BareMajority));
     }
 
     #[test]

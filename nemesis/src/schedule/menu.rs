@@ -3,8 +3,8 @@
 use std::iter;
 
 use locktest_history::{
-    Aim, Between, ClientId, Direction, DrawnFault, FaultKind, NodeId, PacketFate, PartitionShape,
-    Party, Target,
+    Aim, Between, ClientId, ClockShape, Direction, DrawnFault, FaultKind, NodeId, PacketFate,
+    PartitionShape, Party, Skew, Target,
 };
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
@@ -13,6 +13,16 @@ use super::{Parties, Situation, affected, resolve};
 
 /// A client that is to miss its lease is paused or cut off for this much longer than two leases.
 const BEYOND_THE_LEASE_MS: u64 = 1000;
+
+/// A clock that strobes is right and wrong for so long in turn.
+const STROBE_PERIOD_MS: u64 = 200;
+
+/// Clocks jump by more than a lease, and by no more than this unless a lease is longer.
+const FARTHEST_JUMP_MS: u64 = 60_000;
+
+const TWICE_AS_FAST: Skew = Skew::Rate { gain_ppm: 1_000_000 };
+
+const HALF_AS_FAST: Skew = Skew::Rate { gain_ppm: -500_000 };
 
 /// The faults that a run may have, and what is asked of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +44,10 @@ pub struct Menu {
     pub packets: Option<PacketFate>,
     /// Whose links partitions cut; `None` for a random choice each time.
     pub between: Option<Between>,
+    /// How clocks go wrong; `None` for each way in turn.
+    pub clock: Option<ClockShape>,
+    /// How far they jump; `None` for a random time beyond the lease bound.
+    pub clock_offset_ms: Option<u64>,
     /// The most servers that a fault may [affect](affected).
     pub max_affected: Option<u16>,
     /// How long faults of servers last.
@@ -50,6 +64,14 @@ pub(super) struct Way {
     between: Vec<Between>,
 }
 
+impl Way {
+    /// The way in which clocks have to go wrong, if there is only one.
+    pub fn only_clock(&self) -> Option<ClockShape> {
+        // What is to be forgotten has to be over.
+        (self.aim == Aim::BareMajority).then_some(ClockShape::Forward)
+    }
+}
+
 /// What chance says of one fault, whatever its kind.
 pub(super) struct Chance {
     order: Vec<NodeId>,
@@ -59,6 +81,10 @@ pub(super) struct Chance {
     between: Between,
     direction: Direction,
     packets: PacketFate,
+    /// How clocks go wrong.
+    clock: ClockShape,
+    /// How often the least offset is doubled, once it is known how often it can be.
+    doublings: u32,
 }
 
 impl Chance {
@@ -78,6 +104,11 @@ impl Chance {
         chance
     }
 
+    /// The same, with clocks that go wrong in this way.
+    pub fn of_clocks(self, clock: ClockShape, rng: &mut impl Rng) -> Chance {
+        Chance { clock, doublings: rng.random(), ..self }
+    }
+
     /// Nothing is left to chance.
     fn none(parties: Parties) -> Chance {
         Chance {
@@ -87,6 +118,8 @@ impl Chance {
             between: Between::Servers,
             direction: Direction::Both,
             packets: PacketFate::Drop,
+            clock: ClockShape::Forward,
+            doublings: 0,
         }
     }
 }
@@ -96,7 +129,11 @@ impl Menu {
     /// seen.
     pub fn length_ms(&self, kind: FaultKind) -> u64 {
         match kind {
-            FaultKind::Partition | FaultKind::Kill | FaultKind::Pause => self.interval_ms,
+            FaultKind::Partition
+            | FaultKind::Kill
+            | FaultKind::Pause
+            | FaultKind::Clock
+            | FaultKind::ClockMonotonic => self.interval_ms,
             FaultKind::ClientPause | FaultKind::ClientPartition => {
                 let beyond_the_lease =
                     self.lease_bound_ms.saturating_mul(2).saturating_add(BEYOND_THE_LEASE_MS);
@@ -134,13 +171,18 @@ impl Menu {
         ways
     }
 
-    /// The other way to kill a server, where locks are granted by majorities of servers that know
-    /// nothing of each other: every second kill is one.
-    pub(super) fn bare_majority(&self) -> Option<Way> {
+    /// The other way to make a server forget, where locks are granted by majorities of servers that
+    /// know nothing of each other: every second fault of such a kind is one.
+    pub(super) fn bare_majority(&self, kind: FaultKind) -> Option<Way> {
+        let forgets = match kind {
+            FaultKind::Kill => true,
+            FaultKind::Clock => self.clock.is_none_or(|clock| clock == ClockShape::Forward),
+            _ => false,
+        };
         let is_asked_for = self.parties.links() == [Between::Clients] && self.target.is_none();
         let aim = Aim::BareMajority;
-        let between = self.allowed_links(FaultKind::Kill, &aim);
-        (is_asked_for && !between.is_empty()).then_some(Way { aim, between })
+        let between = self.allowed_links(kind, &aim);
+        (forgets && is_asked_for && !between.is_empty()).then_some(Way { aim, between })
     }
 
     /// A fault of a kind, aimed in one of its ways.
@@ -152,6 +194,7 @@ impl Menu {
         let cuts_links = kind.cuts_links();
         let direction = self.direction.unwrap_or(chance.direction);
         let packets = self.packets.unwrap_or(chance.packets);
+        let clock = self.clock.unwrap_or(chance.clock);
         DrawnFault {
             kind,
             aim: way.aim.clone(),
@@ -162,7 +205,23 @@ impl Menu {
             between,
             direction: if cuts_links { direction } else { Direction::Both },
             packets: if cuts_links { packets } else { PacketFate::Drop },
+            skew: kind.moves_clocks().then(|| self.skew(clock, chance.doublings)),
             length_ms: self.length_ms(kind),
+        }
+    }
+
+    /// A clock that goes wrong in this way.
+    fn skew(&self, clock: ClockShape, doublings: u32) -> Skew {
+        let least_ms = self.lease_bound_ms.saturating_mul(3) / 2;
+        let most = (FARTHEST_JUMP_MS / least_ms.max(1)).checked_ilog2().unwrap_or(0);
+        let drawn_ms = least_ms.saturating_mul(1 << (doublings % (most + 1)));
+        let offset_ms = i64::try_from(self.clock_offset_ms.unwrap_or(drawn_ms)).unwrap_or(i64::MAX);
+        match clock {
+            ClockShape::Forward => Skew::Jump { offset_ms },
+            ClockShape::Back => Skew::Jump { offset_ms: -offset_ms },
+            ClockShape::Strobe => Skew::Strobe { offset_ms, period_ms: STROBE_PERIOD_MS },
+            ClockShape::Fast => TWICE_AS_FAST,
+            ClockShape::Slow => HALF_AS_FAST,
         }
     }
 
@@ -176,7 +235,9 @@ impl Menu {
                 None if self.target.is_none() => return PartitionShape::ALL.map(Aim::Shape).into(),
                 None => Vec::new(),
             },
-            FaultKind::Kill | FaultKind::Pause => of_servers.into(),
+            FaultKind::Kill | FaultKind::Pause | FaultKind::Clock | FaultKind::ClockMonotonic => {
+                of_servers.into()
+            }
             FaultKind::RestartAll => match self.target {
                 None | Some(Target::All) => vec![Target::All],
                 Some(_) => return Vec::new(),
@@ -248,7 +309,7 @@ impl Menu {
         let clients = self.parties.clients();
         match (kind, aim) {
             (FaultKind::Partition, _) if between == Between::Clients => split,
-            (FaultKind::Kill, Aim::BareMajority) => (clients / 2).max(1),
+            (_, Aim::BareMajority) => (clients / 2).max(1),
             _ if !kind.is_of_clients() => 0,
             (_, Aim::Target(Target::One | Target::Holder)) => 1,
             (_, Aim::Target(Target::All)) => clients,
@@ -292,6 +353,8 @@ mod tests {
             (FaultKind::ClientPause, 10_000, 31_000),
             (FaultKind::ClientKill, 0, 0),
             (FaultKind::ClientPartition, 10_000, 31_000),
+            (FaultKind::Clock, 10_000, 10_000),
+            (FaultKind::ClockMonotonic, 10_000, 10_000),
         ] {
             assert_eq!(menu.length_ms(kind), of_short_leases, "{kind}");
             let menu = Menu { lease_bound_ms: 15_000, ..menu.clone() };
@@ -339,6 +402,7 @@ mod tests {
         for (kind, expected) in [
             (FaultKind::Partition, 0),
             (FaultKind::Kill, 1),
+            (FaultKind::Clock, 1),
             (FaultKind::RestartAll, 5),
             (FaultKind::ClientPause, 0),
         ] {
@@ -360,6 +424,7 @@ mod tests {
         for (target, kind) in [
             (Target::Leader, FaultKind::Kill),
             (Target::Holder, FaultKind::Pause),
+            (Target::Holder, FaultKind::Clock),
             (Target::Minority, FaultKind::ClientPause),
             (Target::All, FaultKind::Partition),
             (Target::One, FaultKind::RestartAll),

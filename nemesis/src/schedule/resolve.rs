@@ -2,7 +2,7 @@
 
 use locktest_history::{
     Aim, ClientId, Direction, DrawnFault, Fault, FaultKind, NodeId, PacketFate, PartitionShape,
-    Party, Target,
+    Party, Skew, Target,
 };
 use thiserror::Error;
 
@@ -58,8 +58,8 @@ impl Situation {
 pub struct Resolved {
     /// The fault.
     pub fault: Fault,
-    /// Of [`Aim::BareMajority`]: the kill that comes once one of the clients that are cut off holds
-    /// the lock. Whoever applies it knows who that is.
+    /// Of [`Aim::BareMajority`]: what makes a server forget once one of the clients that are cut off
+    /// holds the lock. Whoever applies it knows who that is.
     pub then: Option<Fault>,
 }
 
@@ -100,8 +100,8 @@ pub fn needs_holder(drawn: &DrawnFault) -> bool {
 }
 
 /// Aims a fault. `lease_ttl_ms` says how long the server of a [bare majority](Aim::BareMajority) is
-/// down: an eighth of it, so that it is back within a quarter, while the lease lasts that it has
-/// forgotten.
+/// down, or its clock wrong: an eighth of it, so that it is back within a quarter, while the lease
+/// lasts that it has forgotten.
 pub fn resolve(
     drawn: &DrawnFault,
     situation: &Situation,
@@ -117,7 +117,7 @@ pub fn resolve(
         fault.holder = Some(situation.holder()?.0);
     }
     if drawn.aim == Aim::BareMajority {
-        return bare_majority(fault, &sides, lease_ttl_ms);
+        return bare_majority(fault, drawn.skew, &sides, lease_ttl_ms);
     }
     match drawn.kind {
         FaultKind::Partition => {
@@ -137,6 +137,10 @@ pub fn resolve(
         FaultKind::Kill | FaultKind::Pause | FaultKind::RestartAll => {
             fault.servers = sorted(servers);
         }
+        FaultKind::Clock | FaultKind::ClockMonotonic => {
+            fault.clocks = sorted(servers);
+            fault.skew = drawn.skew;
+        }
         FaultKind::ClientPause | FaultKind::ClientKill => {
             let living: Result<Vec<ClientId>, _> =
                 clients.iter().map(|place| situation.living(*place)).collect();
@@ -148,24 +152,33 @@ pub fn resolve(
         if fault.cuts.is_empty() {
             return Err(ResolveError::CutsNothing);
         }
-    } else if fault.servers.is_empty() && fault.clients.is_empty() {
+    } else if fault.servers.is_empty() && fault.clients.is_empty() && fault.clocks.is_empty() {
         return Err(ResolveError::Nobody);
     }
     Ok(Resolved { fault, then: None })
 }
 
-/// Some clients lose as many servers as can be missing; then one of the servers dies that such a
+/// Some clients lose as many servers as can be missing; then one of the servers forgets that such a
 /// client still reaches.
-fn bare_majority(fault: Fault, sides: &Sides, lease_ttl_ms: u64) -> Result<Resolved, ResolveError> {
-    let [missing, [dies, ..]] = sides.servers else { return Err(ResolveError::Nobody) };
+fn bare_majority(
+    fault: Fault,
+    skew: Option<Skew>,
+    sides: &Sides,
+    lease_ttl_ms: u64,
+) -> Result<Resolved, ResolveError> {
+    let [missing, [forgets, ..]] = sides.servers else { return Err(ResolveError::Nobody) };
     let [cut_off, others] = sides.clients;
     let cuts = cuts::of_clients(cut_off, missing, Direction::Both);
     if cuts.is_empty() || others.is_empty() {
         return Err(ResolveError::CutsNothing);
     }
-    let kill = Fault { servers: vec![*dies], length_ms: lease_ttl_ms / 8, ..fault.clone() };
+    let mut then = Fault { length_ms: lease_ttl_ms / 8, skew, ..fault.clone() };
+    match then.kind.moves_clocks() {
+        true => then.clocks = vec![*forgets],
+        false => then.servers = vec![*forgets],
+    }
     let cut = Fault { kind: FaultKind::Partition, cuts, packets: PacketFate::Drop, ..fault };
-    Ok(Resolved { fault: cut, then: Some(kill) })
+    Ok(Resolved { fault: cut, then: Some(then) })
 }
 
 /// The plan's order, with those in front that the fault is aimed at.
@@ -481,13 +494,23 @@ mod tests {
     }
 
     #[test]
+    fn a_server_of_a_bare_majority_also_forgets_by_its_clock() {
+        let bare = drawn(4, &menu(REDLOCK, &[FaultKind::Clock]), 1).remove(0);
+        let resolved = resolve(&bare, &Situation::supposed(REDLOCK), TTL_MS).expect("resolves");
+        let jump = resolved.then.expect("a jump");
+        assert_eq!((resolved.fault.kind, resolved.fault.skew), (FaultKind::Partition, None));
+        assert_eq!((jump.kind, jump.skew), (FaultKind::Clock, bare.skew));
+        assert_eq!((jump.clocks.len(), jump.servers.len(), jump.cuts.len()), (1, 0, 0));
+    }
+
+    #[test]
     fn only_links_have_a_fate_of_packets_and_a_direction() {
         let menu = Menu {
             packets: Some(PacketFate::Reset),
             direction: Some(Direction::Out),
             ..menu(FIVE, &FaultKind::ALL)
         };
-        for drawn in drawn(2, &menu, 7) {
+        for drawn in drawn(2, &menu, 9) {
             let cuts = drawn.kind.cuts_links();
             let fault = resolve(&drawn, &Situation::supposed(FIVE), TTL_MS).expect("known").fault;
             assert_eq!(fault.packets == PacketFate::Reset, cuts, "{fault:?}");

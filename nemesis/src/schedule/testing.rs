@@ -26,6 +26,8 @@ pub fn menu(parties: Parties, kinds: &[FaultKind]) -> Menu {
         direction: None,
         packets: None,
         between: None,
+        clock: None,
+        clock_offset_ms: None,
         max_affected: None,
         interval_ms: 10_000,
         lease_bound_ms: 2000,

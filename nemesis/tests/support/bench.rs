@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use locktest_cluster::{AuditLog, Installation, NodeLayout, Service, SshCluster, SshTarget};
+use locktest_cluster::{
+    AuditLog, Installation, NodeLayout, Service, ServiceClock, SshCluster, SshTarget,
+};
 use locktest_history::ClientId;
 use locktest_nemesis::{ClientEndpoint, ClientProcess, Endpoint, NemesisSetting};
 use nix::sched::{CloneFlags, setns};
@@ -20,6 +22,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::bench_remote::BenchRemote;
+use super::programs::{clock_launcher, listener};
 use super::snapshot::{start_ticks, timers_below};
 
 const PORT: u16 = 2380;
@@ -32,10 +35,6 @@ const SILENCE: Duration = Duration::from_millis(150);
 
 /// Added to a client's number, it is the last part of its address.
 const CLIENTS_BEFORE: u8 = 100;
-
-/// Takes connections on every address and closes them when the other side does.
-const LISTENER: &str = r#"$s = IO::Socket::INET->new(Listen => 64, LocalPort => 2380, ReuseAddr => 1) or die $!;
-$| = 1; print "ready\n"; while (my $c = $s->accept) { push @all, $c; shift @all if @all > 500 }"#;
 
 /// An untouched table is saved as nothing, a touched one as empty chains.
 const TOUCH: &str = "iptables -w -N touch && iptables -w -X touch";
@@ -142,9 +141,11 @@ impl Bench {
     /// The server of a node.
     pub fn service(&self, node: &str) -> Service {
         let layout = NodeLayout::new(self.folder.path().join(format!("server-{node}")));
-        let arguments = ["-MIO::Socket::INET", "-e", LISTENER].map(str::to_owned);
-        Service::new("listener", &Installation::of_binary("/usr/bin/perl"), &layout)
-            .arguments(arguments)
+        let clock = ServiceClock::new(clock_launcher().to_owned(), &layout);
+        Service {
+            clock: Some(clock),
+            ..Service::new("listener", &Installation::of_binary(listener()), &layout)
+        }
     }
 
     pub fn start_server(&self, node: &str) {

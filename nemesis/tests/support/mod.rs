@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod bench_remote;
 pub mod fake;
+pub mod programs;
 pub mod snapshot;
 
 use std::path::Path;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use locktest_cluster::{NowNs, Remote};
 use locktest_history::{
     Aim, ClientId, Cut, Fault, FaultEnded, FaultKind, NodeId, PacketFate, PartitionShape, Party,
-    Target,
+    Skew, Target,
 };
 use locktest_nemesis::{
     ActiveFault, Endpoint, FaultNotApplied, HealReport, Nemesis, NemesisSetting, heal,
@@ -75,6 +76,12 @@ pub fn of_processes(kind: FaultKind, names: &str) -> Fault {
     fault
 }
 
+/// A fault of the clocks of these.
+pub fn of_clocks(kind: FaultKind, names: &str, skew: Skew) -> Fault {
+    let fault = of_processes(kind, names);
+    Fault { clocks: fault.servers, servers: Vec::new(), skew: Some(skew), ..fault }
+}
+
 /// A fault of each kind, among three servers and two clients.
 pub fn fault_of(kind: FaultKind) -> Fault {
     match kind {
@@ -85,6 +92,8 @@ pub fn fault_of(kind: FaultKind) -> Fault {
         FaultKind::ClientPause => of_processes(kind, "c1 c2"),
         FaultKind::ClientKill => of_processes(kind, "c2"),
         FaultKind::ClientPartition => Fault { kind, ..split("c1", "n1 n2 n3") },
+        FaultKind::Clock => of_clocks(kind, "n1 n3", Skew::Jump { offset_ms: -30_000 }),
+        FaultKind::ClockMonotonic => of_clocks(kind, "n2", Skew::Jump { offset_ms: 5000 }),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use locktest_cluster::CONTROL;
-use locktest_history::{Fault, FaultKind};
+use locktest_history::{Fault, FaultKind, NodeId};
 
 use super::bench::Bench;
 
@@ -61,9 +61,17 @@ pub struct Snapshot {
     pub files: Vec<String>,
     /// The hosts whose run folder somebody has locked.
     pub locked: Vec<String>,
+    /// What is wrong with the clock of each node.
+    pub clocks: Vec<String>,
 }
 
 impl Snapshot {
+    /// Whether the clocks of these nodes are wrong, and no others.
+    pub fn only_wrong_clocks_are(&self, nodes: &[NodeId]) -> bool {
+        let wrong = (0..).zip(&self.clocks).filter(|(_, wrong)| !wrong.is_empty());
+        wrong.map(|(node, _)| NodeId(node)).collect::<Vec<_>>() == nodes
+    }
+
     /// How everything has to be once `fault` has come and gone: as it was, but a server that was
     /// killed has another process, which is the one of `now`, and a client that was killed none.
     pub fn after(&self, fault: &Fault, now: &Snapshot) -> Snapshot {
@@ -109,7 +117,23 @@ impl Bench {
             timers: timers_below(folder).into_iter().map(|(_, line)| line).collect(),
             files: hosts.iter().flat_map(|host| files_in(folder, host)).collect(),
             locked: hosts.iter().filter(|host| is_locked(&folder.join(host))).cloned().collect(),
+            clocks: self.node_names().iter().map(|node| self.wrong_clock(node)).collect(),
         }
+    }
+
+    /// What is wrong with the clock of a node's server, if it runs.
+    fn wrong_clock(&self, node: &str) -> String {
+        let clock = self.service(node).clock.expect("a clock of its own");
+        let server = self.server(node);
+        let mut remains = Command::new(clock.launcher);
+        remains.arg("remains").arg("--file").arg(clock.setting).args(["--wait-ms", "1000"]);
+        // One that is paused looks at no clock.
+        if server.state == 'S' {
+            remains.arg(server.pid.to_string());
+        }
+        let output = remains.output().expect("the launcher");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
 

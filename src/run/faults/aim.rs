@@ -92,10 +92,10 @@ impl Injection<'_> {
     }
 
     /// Waits, as long as `patience` lets it, for a client that is cut off to be granted a lock in
-    /// spite of it, and to plan to hold it long enough for `kill` to be undone meanwhile.
+    /// spite of it, and to plan to hold it long enough for `forget` to be undone meanwhile.
     pub(super) async fn holder_since_cut(
         &self,
-        kill: &Fault,
+        forget: &Fault,
         patience: Duration,
         end: Instant,
         is_cut_off: impl Fn(ClientId) -> bool,
@@ -106,7 +106,7 @@ impl Injection<'_> {
                 |other: &Holder| (other.client, other.attempt) == (holder.client, holder.attempt);
             !before.iter().any(same)
         };
-        let left = LEAST_HOLD + Duration::from_millis(kill.length_ms);
+        let left = LEAST_HOLD + Duration::from_millis(forget.length_ms);
         let suits = |holder: &Holder| is_cut_off(holder.client) && is_new(holder);
         self.holder(patience, end, left, suits).await
     }

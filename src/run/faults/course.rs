@@ -32,29 +32,29 @@ impl Injection<'_> {
         }
     }
 
-    /// Cuts some clients off, kills a server once one of them holds a lock that it was granted
-    /// without the servers that it misses, and starts that server again at once.
+    /// Cuts some clients off, makes a server forget once one of them holds a lock that it was granted
+    /// without the servers that it misses, and undoes that soon.
     pub(super) async fn inject_within(
         &self,
         cut: Fault,
-        kill: Fault,
+        forget: Fault,
         end: Instant,
     ) -> Result<bool> {
         let Some(running) = self.begin(cut.clone()).await? else { return Ok(false) };
-        let last_look = running.end - LAST_LOOK - Duration::from_millis(kill.length_ms);
+        let last_look = running.end - LAST_LOOK - Duration::from_millis(forget.length_ms);
         let patience = last_look.saturating_duration_since(Instant::now());
         let is_cut_off = |client| {
             let place = Party::Client(ClientId(self.place_of(client)));
             cut.cuts.iter().any(|cut| cut.from.contains(&place) || cut.to.contains(&place))
         };
-        match self.holder_since_cut(&kill, patience, end, is_cut_off).await {
+        match self.holder_since_cut(&forget, patience, end, is_cut_off).await {
             Some(holder) => {
-                let kill = Fault { holder: Some(holder.client), ..kill };
-                self.inject(kill, end).await?;
+                let forget = Fault { holder: Some(holder.client), ..forget };
+                self.inject(forget, end).await?;
             }
             None => {
                 let reason = "no client that was cut off got a lock for long enough".to_owned();
-                self.skip(kill.kind, &kill.aim, reason).await?;
+                self.skip(forget.kind, &forget.aim, reason).await?;
             }
         }
         self.see_through(running, end).await.map(|()| true)
@@ -81,7 +81,7 @@ impl Injection<'_> {
                 self.terminal
                     .step(format_args!("{:>6.2} s  fault {id} given up: {reason}", self.now_s()));
                 self.progress.ended(ended.end_ns, undone);
-                self.recording.add(Record::FaultBegun(begun)).await?;
+                self.recording.add(Record::FaultBegun(begun.into())).await?;
                 self.recording.add(Record::FaultEnded(ended)).await?;
                 return Ok(None);
             }
@@ -90,7 +90,7 @@ impl Injection<'_> {
         if aim == Aim::BareMajority && kind.cuts_links() {
             self.progress.done().holders_before = self.fleet.holders().borrow().clone();
         }
-        self.recording.add(Record::FaultBegun(fault.begun.clone())).await?;
+        self.recording.add(Record::FaultBegun(fault.begun.clone().into())).await?;
         let begin_s = fault.begun.begin_ns as f64 / 1e9;
         self.terminal.step(format_args!("{begin_s:>6.2} s  fault {id} begins: {words}"));
         self.in_force(id, Some(words));

@@ -161,7 +161,7 @@ impl Injection<'_> {
             };
             let begun = match then {
                 None => self.inject(fault, end).await?,
-                Some(kill) => self.inject_within(fault, kill, end).await?,
+                Some(forget) => self.inject_within(fault, forget, end).await?,
             };
             next += usize::from(begun);
         }

@@ -189,13 +189,13 @@ impl World {
         };
         let mut records = vec![Record::Milestone { time_ns: 0, what: Milestone::ClusterReady }];
         for (id, drawn) in (1..).zip(&self.faults) {
-            records.push(Record::FaultBegun(FaultBegun {
+            records.push(Record::FaultBegun(Box::new(FaultBegun {
                 id,
                 fault: drawn.fault.clone(),
                 begin_ns: drawn.begin * MS,
                 in_force_ns: drawn.begin * MS,
                 hosts: vec![],
-            }));
+            })));
             let ended = drawn.end.map(|(end, undone)| FaultEnded {
                 id,
                 heal_begin_ns: end * MS,

@@ -358,13 +358,13 @@ impl Story {
 
     /// A fault that is in force 10 ms after its begin.
     pub fn begins(&mut self, id: u32, ms: u64, fault: Fault) {
-        self.record(Record::FaultBegun(FaultBegun {
+        self.record(Record::FaultBegun(Box::new(FaultBegun {
             id,
             fault,
             begin_ns: ms * MS,
             in_force_ns: (ms + 10) * MS,
             hosts: vec![],
-        }));
+        })));
     }
 
     /// n1 and n2 against n3, n4 and n5.

@@ -48,13 +48,17 @@ impl Plan {
     }
 
     /// What a fault is done to, such as `n1 n2 | n3 n4 n5`, `n3` or `c2`. Of links that lose packets
-    /// one way the senders come first: `n1 > n2 n3`.
+    /// one way the senders come first: `n1 > n2 n3`. Of clocks it says how wrong they are:
+    /// `n1 by +30 s`.
     pub fn targets_in_words(&self, fault: &Fault) -> String {
         let servers = fault.servers.iter().map(|node| Party::Server(*node));
         let clients = fault.clients.iter().map(|client| Party::Client(*client));
         let processes: Vec<Party> = servers.chain(clients).collect();
         let processes = (!processes.is_empty()).then(|| self.names(&processes));
-        processes.into_iter().chain(self.cuts_in_words(&fault.cuts)).collect::<Vec<_>>().join("; ")
+        let clocks: Vec<Party> = fault.clocks.iter().map(|node| Party::Server(*node)).collect();
+        let clocks = fault.skew.map(|skew| format!("{} {skew}", self.names(&clocks)));
+        let cuts = self.cuts_in_words(&fault.cuts);
+        processes.into_iter().chain(cuts).chain(clocks).collect::<Vec<_>>().join("; ")
     }
 
     /// A fault in words, such as `partition n1 n2 | n3 n4 n5` or `pause of client c3`.
@@ -76,6 +80,8 @@ impl Plan {
             FaultKind::ClientPause => format!("pause of client {targets}"),
             FaultKind::ClientKill => format!("kill of client {targets}"),
             FaultKind::ClientPartition => format!("partition of client {targets}{packets}"),
+            FaultKind::Clock => format!("clock of {targets}"),
+            FaultKind::ClockMonotonic => format!("monotonic clock of {targets}"),
         }
     }
 
@@ -107,7 +113,7 @@ impl Plan {
 mod tests {
     use super::super::tests::{fault, servers};
     use super::*;
-    use crate::{Backend, ClientId, NodeId};
+    use crate::{Backend, ClientId, NodeId, Skew};
 
     fn words(fault: &Fault) -> String {
         Plan::of(Backend::Redis).fault_in_words(fault)
@@ -143,6 +149,10 @@ mod tests {
     fn what_is_done_to_processes_names_them() {
         let servers = vec![NodeId(1), NodeId(4)];
         assert_eq!(words(&Fault { servers, ..fault(FaultKind::Kill) }), "kill of n2 n5");
+        let clocks = vec![NodeId(0), NodeId(2)];
+        let skew = Some(Skew::Jump { offset_ms: -30_000 });
+        let clock = Fault { clocks, skew, ..fault(FaultKind::Clock) };
+        assert_eq!(words(&clock), "clock of n1 n3 by -30 s");
         let clients = vec![ClientId(2)];
         let paused = Fault { clients, ..fault(FaultKind::ClientPause) };
         assert_eq!(words(&paused), "pause of client c3");
