@@ -196,6 +196,24 @@ async fn a_network_that_stays_cut_is_not_undone_though_no_rule_is_left() {
     assert_eq!(scene.open_faults(), [0; 0], "there is nothing that heal could undo");
 }
 
+#[tokio::test]
+async fn clocks_that_were_told_to_be_wrong_are_a_bite_and_servers_without_one_are_refused() {
+    let scene = scene(|_| {});
+    let fault = fault_of(FaultKind::Clock);
+    let mut active = scene.begin_fault(1, fault.clone()).await.expect("applied");
+    scene.nemesis.observe(&mut active).await;
+    let ended = scene.nemesis.end(active).await;
+    assert!(ended.bit && ended.undone, "{ended:?}");
+    assert!(ended.proof[0].contains("a wall time 30.000 s behind"), "{ended:?}");
+    assert!(ended.undo_proof.iter().any(|p| p.contains("the true wall time")), "{ended:?}");
+
+    let mut setting = fake_setting(scene.folder.path());
+    setting.servers[2].services[0].clock = None;
+    let tag = FaultTag::new("r1", 1).expect("a legal tag");
+    let refused = fault_commands(setting.hosts(&[]), &tag, &fault, 30).expect_err("no clock");
+    assert!(refused.to_string().contains("n3 have no clock of their own"), "{refused}");
+}
+
 /// The commands of a fault, by host, as they were sent and as a dry run prints them.
 async fn sent_and_printed(fault: Fault) -> [Vec<(String, RemoteCommand)>; 2] {
     let scene = scene(|_| {});

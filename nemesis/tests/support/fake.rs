@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use locktest_cluster::{
-    Installation, NodeLayout, Remote, RemoteCommand, RemoteError, RemoteOutput, Service, SshTarget,
+    Installation, NodeLayout, Remote, RemoteCommand, RemoteError, RemoteOutput, Service,
+    ServiceClock, SshTarget,
 };
 use locktest_history::ClientId;
 use locktest_nemesis::{ClientEndpoint, ClientProcess, Endpoint, read_journal};
@@ -41,6 +42,9 @@ impl Step {
         found.unwrap_or_else(|| panic!("a command of no known step: {}", command.purpose)).1
     }
 }
+
+/// How wrong a clock is told to be while a fault is in force.
+pub const CLOCK_JUMP_NS: i64 = -30_000_000_000;
 
 /// Five nodes, and a control node, that know whether a fault is in force on them.
 #[derive(Default)]
@@ -118,6 +122,11 @@ impl FakeRemote {
                 let counted: Vec<String> = counted.collect();
                 format!("{tried}present {tag}\n{}\n", counted.join("\n"))
             }
+            Step::Look if command.script.contains("echo \"clock ") => {
+                let off = if host.applied { CLOCK_JUMP_NS } else { 0 };
+                let set = format!("offset_ns={off} rate_ppm=0 strobe_ns=0 expired=0 due_ns={off}");
+                format!("clock 0 10\n10 wall {set} seen_ns={off}\n")
+            }
             Step::Look => {
                 let state = if host.applied { "T" } else { "S" };
                 let subjects = command.script.matches("echo \"process ").count() as u32;
@@ -175,11 +184,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             },
             address: Ipv4Addr::new(10, 1, 0, n),
             probe_port: 2380,
-            services: vec![Service::new(
-                "server",
-                &Installation::of_binary("/bin/server"),
-                &layout,
-            )],
+            services: vec![Service {
+                clock: Some(ServiceClock::new("/bin/locktest".into(), &layout)),
+                ..Service::new("server", &Installation::of_binary("/bin/server"), &layout)
+            }],
         })
         .collect()
 }
