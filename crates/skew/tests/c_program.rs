@@ -5,12 +5,12 @@ mod support;
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use locktest_skew::{Class, Patched, Reading, Setting, Skew};
 use support::{
     Clocks, Look, NodeClock, Process, ahead_s, clocks_program, due_and_seen, launch_clocks, read,
-    wait_for,
+    text, wait_for,
 };
 
 const NS_PER_S: i64 = 1_000_000_000;
@@ -48,6 +48,14 @@ fn assert_others_right(looks: &[Look], names: &[&str]) {
     }
 }
 
+/// What this process is told is what a program with the machine's clock is told.
+fn assert_this_process_right() {
+    let machine = text(&Command::new("date").arg("+%s").output().expect("date"));
+    let machine_s: u64 = machine.trim_end().parse().expect("seconds");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    assert!(now.as_secs().abs_diff(machine_s) <= 1, "{machine_s} s and {now:?}");
+}
+
 #[test]
 fn what_a_launched_program_gets_is_what_any_program_gets() {
     let clock = NodeClock::new();
@@ -76,6 +84,7 @@ fn an_offset_moves_one_class_of_clocks_and_nobody_else() {
             assert_others_right(&looks, moved);
             assert_others_right(&sibling.ask(), &[]);
             assert_others_right(&patched_sibling.ask(), &[]);
+            assert_this_process_right();
             let expected = (seconds * NS_PER_S, Some(seconds * NS_PER_S));
             assert_eq!(due_and_seen(class, launched.pid()), expected);
         }
@@ -152,17 +161,24 @@ fn both_classes_can_be_wrong_at_once_and_each_changes_alone() {
 fn a_clock_runs_faster_or_slower_by_its_rate() {
     let clock = NodeClock::new();
     let mut clocks = launch_clocks(&clock);
-    for (rate_ppm, rate) in [(1_000_000, 1.0), (-500_000, -0.5)] {
+    let rates = [(1_000_000, 1.0), (-500_000, -0.5)];
+    for (class, (rate_ppm, rate)) in
+        Class::ALL.into_iter().flat_map(|class| rates.map(|rate| (class, rate)))
+    {
         let skew = Skew { rate_ppm, ..Skew::default() };
         let begin = Instant::now();
-        clock.set(Class::Wall, skew, &[clocks.pid()]);
+        clock.set(class, skew, &[clocks.pid()]);
         let set = Instant::now();
         sleep(Duration::from_millis(400));
         let least_s = set.elapsed().as_secs_f64();
         let (wall_s, monotonic_s) = clocks.ahead_s();
         let most_s = begin.elapsed().as_secs_f64();
-        assert!(monotonic_s.abs() < LATE_S);
-        let readings = read(&["--class", "wall"], &[clocks.pid()]);
+        let (ahead_s, other_s) = match class {
+            Class::Wall => (wall_s, monotonic_s),
+            Class::Monotonic => (monotonic_s, wall_s),
+        };
+        assert!(other_s.abs() < LATE_S);
+        let readings = read(&["--class", class.name()], &[clocks.pid()]);
         let [Reading::Process { skew: found, due_ns, seen_ns: Some(seen_ns), .. }] = readings[..]
         else {
             panic!("{readings:?}");
@@ -171,11 +187,12 @@ fn a_clock_runs_faster_or_slower_by_its_rate() {
         let since_s = seen_s / rate;
         assert!(least_s - 0.001 < since_s && since_s < most_s + 0.001, "{since_s} s at {rate_ppm}");
         assert!(
-            (seen_s - LATE_S..seen_s + 0.001).contains(&wall_s),
-            "{wall_s} s is not {seen_s} s"
+            (seen_s - LATE_S..seen_s + 0.001).contains(&ahead_s),
+            "{ahead_s} s is not {seen_s} s"
         );
         assert_eq!(found, skew);
         assert!(seen_ns.signum() == due_ns.signum() && seen_ns.abs() < due_ns.abs());
+        clock.clear(&[clocks.pid()]);
     }
 }
 
@@ -301,6 +318,9 @@ fn what_remains_of_a_wrong_clock_is_named_until_it_is_cleared() {
         clock.clear(&[pid]);
         assert_eq!(clock.remains(&[pid]), "");
     }
+    let plain = Clocks::start(Command::new(clocks_program()).arg("ask"));
+    let remains = clock.remains(&[plain.pid()]);
+    assert!(remains.contains("has no clock of its own"), "nothing is known of it: {remains}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::ptrace;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill, killpg, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -95,6 +95,31 @@ fn a_program_has_no_child_that_it_did_not_start_and_no_tracer() {
     assert!(launched.contains("TracerPid:\t0"), "{launched}");
     let children = launched.lines().next().expect("children").split_whitespace().count();
     assert!(children <= 1, "{launched}");
+}
+
+#[test]
+fn a_program_has_no_other_signals_blocked_ignored_or_waiting_than_without_a_launch() {
+    let clock = NodeClock::new();
+    let signals = |mut command: Command, set_up: fn() -> nix::Result<()>| {
+        let set_up = move || set_up().map_err(std::io::Error::from);
+        #[expect(unsafe_code, reason = "a child sets its own signals up")]
+        // SAFETY: it makes one system call, which is allowed between fork and exec.
+        let command =
+            unsafe { command.args(["-h", "^S[ih][gd]", "/proc/self/status"]).pre_exec(set_up) };
+        let status = text(&command.output().expect("a command"));
+        // How many wait of all processes of the user is no concern of this one.
+        let lines = status.lines().filter(|line| !line.starts_with("SigQ"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let blocked = || SigSet::from(Signal::SIGCHLD).thread_block();
+    #[expect(unsafe_code, reason = "signals are ignored by an unsafe call")]
+    // SAFETY: no handler is set.
+    let ignored = || unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.map(drop);
+    for set_up in [|| Ok(()), blocked, ignored] {
+        let launched = signals(clock.launch("grep"), set_up);
+        assert!(launched.len() >= 5, "{launched:?}");
+        assert_eq!(launched, signals(Command::new("grep"), set_up));
+    }
 }
 
 #[test]
@@ -214,6 +239,22 @@ fn a_program_that_is_stopped_while_it_starts_stays_stopped_until_it_is_to_go_on(
 }
 
 #[test]
+fn a_group_of_processes_that_is_stopped_while_one_of_them_starts_goes_on_as_one() {
+    let clock = NodeClock::new();
+    for delay_us in (0..4000).step_by(100) {
+        let mut command = clock.launch(clocks_program());
+        let mut clocks = Clocks::start(command.arg("ask").process_group(0));
+        std::thread::sleep(Duration::from_micros(delay_us));
+        let group = Pid::from_raw(clocks.pid());
+        killpg(group, Signal::SIGSTOP).expect("a signal");
+        wait_for("the stop", || state(clocks.pid()) == Some('T'));
+        killpg(group, Signal::SIGCONT).expect("a signal");
+        assert!(clocks.ahead_s().0.abs() < 0.1);
+        assert!(Patched::find(clocks.pid()).is_ok(), "after {delay_us} us");
+    }
+}
+
+#[test]
 fn a_program_that_is_asked_to_end_while_it_starts_ends() {
     let clock = NodeClock::new();
     for delay_us in (0..4000).step_by(200) {
@@ -231,10 +272,13 @@ fn a_program_that_is_asked_to_end_while_it_starts_ends() {
 fn a_launch_that_is_killed_at_any_time_leaves_nothing_behind() {
     let clock = NodeClock::new();
     for delay_us in (0..6000).step_by(150) {
-        let mut process = Process::start(clock.launch("sleep").arg("60"));
-        std::thread::sleep(Duration::from_micros(delay_us));
-        process.child.kill().expect("a signal");
-        process.child.wait().expect("an end");
+        for kill in [kill::<Signal>, killpg::<Signal>] {
+            let mut command = clock.launch("sleep");
+            let mut process = Process::start(command.arg("60").process_group(0));
+            std::thread::sleep(Duration::from_micros(delay_us));
+            kill(Pid::from_raw(process.pid()), Signal::SIGKILL).expect("a signal");
+            process.child.wait().expect("an end");
+        }
     }
     let file = clock.file().display().to_string();
     wait_for("the helpers' end", || processes_with(&file).is_empty());

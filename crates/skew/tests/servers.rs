@@ -22,7 +22,7 @@ use locktest_lab::packages::{PackageRequest, obtain};
 use locktest_skew::{Class, Reading, Skew};
 use support::{NodeClock, Process, ahead_s, due_and_seen, read, wait_for};
 
-const CLIENTS: usize = 3;
+const CLIENTS: usize = 4;
 
 /// Each clock is wrong for at least so long.
 const DWELL: Duration = Duration::from_millis(20);
@@ -86,7 +86,8 @@ impl Kind for Redis {
     }
 
     fn write() -> (Vec<u8>, &'static str) {
-        (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n*1\r\n$4\r\nQUIT\r\n".to_vec(), "+OK\r\n+OK")
+        let words = ["SET k v", "GET k", "QUIT"].join("\r\n") + "\r\n";
+        (words.into_bytes(), "+OK\r\n$1\r\nv\r\n+OK")
     }
 }
 
@@ -215,6 +216,16 @@ impl Server {
         self.process.pid()
     }
 
+    /// Asserts that a clock that it does not tolerate to be wrong is left alone, which is said by
+    /// name.
+    fn assert_refuses(&self, clock: &NodeClock, class: Class) {
+        let output = clock.try_set(class, ahead_s(5), support::LONG_MS, &[self.pid()]);
+        let problem = String::from_utf8_lossy(&output.stderr);
+        let named = format!("process {} is a Java VM", self.pid());
+        assert!(output.status.code() == Some(1) && problem.contains(&named), "{output:?}");
+        assert_eq!(clock.remains(&[self.pid()]), "");
+    }
+
     /// Asserts that the server tells a time that is wrong by so much, if it tells any.
     fn assert_tells<K: Kind>(&self, offset_ns: i64) {
         let Some((flag, resolution_ns)) = K::TELLS_TIME else { return };
@@ -309,7 +320,10 @@ fn possible_ns(class: Class, offset_ns: i64) -> i64 {
 async fn set_and_clear<K: Kind>() {
     let installation = installation(K::STORE).await;
     let clock = NodeClock::new();
-    let server = Server::start::<K>(&clock, &installation, clock.folder.path());
+    let mut server = Server::start::<K>(&clock, &installation, clock.folder.path());
+    for class in Class::ALL.into_iter().filter(|class| !K::CLASSES.contains(class)) {
+        server.assert_refuses(&clock, class);
+    }
     let load = Load::start::<K>(server.address);
     let mut draw = Draw(1);
     let begin = Instant::now();
@@ -333,6 +347,7 @@ async fn set_and_clear<K: Kind>() {
     println!("{}: {} cycles, {writes} writes in {took_s:.1} s", K::STORE.name(), cycles());
     write::<K>(server.address).expect("a write after all");
     assert!(writes > 0);
+    assert!(server.process.child.try_wait().expect("a child").is_none(), "it is the same process");
     assert_eq!(clock.remains(&[server.pid()]), "");
     server.assert_log_without_crash();
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::errno::Errno;
-use nix::libc::{PTRACE_EVENT_EXEC, user_regs_struct};
+use nix::libc::{PTRACE_EVENT_EXEC, SYS_clone, c_long, syscall, user_regs_struct};
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -49,23 +49,32 @@ pub fn launch(setting: &Path, program: &Path, args: &[OsString]) -> Result<Infal
     }
     let server = getpid();
     let (mut told, tell) = io::pipe().map_err(cannot("make a pipe"))?;
-    #[expect(unsafe_code, reason = "the helper is a process beside this one")]
-    // SAFETY: there is one thread, so the child may do whatever this process may.
-    let forked = unsafe { fork() }.map_err(cannot("start a helper"))?;
+    let forked = fork_silently().map_err(cannot("start a helper"))?;
     let ForkResult::Parent { child } = forked else {
         drop(told);
         start_helper(server, setting, tell);
     };
     drop(tell);
-    match wait_for(child) {
-        // Whoever started this process had it ignore the ends of children.
-        Ok(_) | Err(Errno::ECHILD) => {}
-        Err(errno) => return Err(cannot("wait for a helper")(errno)),
-    }
+    wait_for(child).map_err(cannot("wait for a helper"))?;
     let told = told.read_exact(&mut [0]);
     told.map_err(|_| cannot("be given a clock")(io::Error::other("its helper says why")))?;
     let source = Command::new(program).args(args).exec();
     Err(Error::Exec { program: program.to_owned(), source })
+}
+
+/// Forks a child that sends no signal when it ends: if that signal was blocked it would be left for
+/// the program.
+fn fork_silently() -> Result<ForkResult, Errno> {
+    const NO_FLAGS_AND_NO_SIGNAL: c_long = 0;
+    const NONE: c_long = 0;
+    #[expect(unsafe_code, reason = "the helper is a process beside this one")]
+    // SAFETY: there is one thread, so the child may do whatever this process may, on a stack that is
+    // its own copy.
+    let child = unsafe { syscall(SYS_clone, NO_FLAGS_AND_NO_SIGNAL, NONE, NONE, NONE, NONE) };
+    match Errno::result(child)? {
+        0 => Ok(ForkResult::Child),
+        child => Ok(ForkResult::Parent { child: Pid::from_raw(child as i32) }),
+    }
 }
 
 /// Leaves the helper to the system, so that it is nobody's child, and ends.
