@@ -111,7 +111,8 @@ fn help(server: Pid, setting: &Path, mut tell: PipeWriter) -> Result<(), Error> 
         Memory::of(server.as_raw())?.maps()?;
         return Err(tracing(server, "trace the server")(errno));
     }
-    tell.write_all(b"1").map_err(cannot("tell the server to go on"))?;
+    // Only a server that has ended does not listen.
+    tell.write_all(b"1").map_err(|_| Error::Gone(server.as_raw()))?;
     drop(tell);
     let mut traced = Traced { server, missed: Vec::new() };
     if traced.run_to_exec()? {
