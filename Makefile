@@ -15,7 +15,7 @@ help:
 	@echo 'make bench   what recording, analysis and set-up cost'
 	@echo 'make fuzz    the long search for a wrong verdict: a million histories of each model'
 	@echo 'make soak    the long runs: every store, recipe, workload, version and fault; a hundred'
-	@echo '             control nodes that are killed'
+	@echo '             control nodes that are killed; the catalogue, twice'
 
 demo: build
 	$(SUDO) target/release/locktest --backend consul --nemesis partition --time-limit 30s
@@ -52,6 +52,8 @@ soak: build
 	$(SUDO) env LOCKTEST_TEST_ALL_VERSIONS=1 cargo test --release -p locktest-cluster --test servers --test redis
 	$(SUDO) env LOCKTEST_CLOCK_CYCLES=95 cargo test --release -p locktest-skew --test servers -- --nocapture
 	$(SUDO) env LOCKTEST_CHAOS_MOMENTS=100 cargo test --release --test chaos -- --nocapture
+	$(SUDO) target/release/locktest catalog run --all
+	$(SUDO) target/release/locktest catalog run --all
 	$(SUDO) scripts/soak-faults target/release/locktest
 	$(SUDO) scripts/soak target/release/locktest
 

@@ -1,5 +1,6 @@
 //! `locktest`: the control node, the client process, and the commands around them.
 
+mod catalog;
 mod cli;
 mod commands;
 mod config;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Check(check) => commands::check(&check, &terminal),
         Command::Heal(heal) => commands::heal(&heal, &terminal),
         Command::Export(export) => commands::export(&export, &terminal),
+        Command::Catalog(catalog) => commands::catalog(&catalog, &terminal),
         Command::Versions(versions) => commands::versions(&versions, &terminal),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -484,3 +484,14 @@ fn nothing_to_heal_is_fine() {
     let json = Bench::new().run("heal --json").expect_code(0).json();
     assert_eq!(json["runs"].as_array().map(Vec::len), Some(0));
 }
+
+#[test]
+fn the_catalogue_lists_its_entries_and_refuses_one_that_it_has_not_with_the_nearest() {
+    let bench = Bench::new();
+    let list = bench.run("catalog list").expect_code(0).stdout;
+    assert!(list.contains("redlock-clock") && list.lines().all(|line| line.len() <= 100), "{list}");
+    let entry = bench.run("catalog list redlock-clock").expect_code(0).stdout;
+    assert!(entry.contains("locktest --backend redis --nemesis clock"), "{entry}");
+    let refused = bench.run("catalog run redlock-clok").expect_code(2);
+    assert!(refused.stderr.contains("did you mean 'redlock-clock'?"), "{}", refused.stderr);
+}

@@ -1,5 +1,6 @@
 //! The commands, one function each: from parsed flags to an exit code.
 
+mod catalog;
 mod check;
 mod client;
 mod export;
@@ -15,6 +16,7 @@ use locktest_cluster::SshTarget;
 use locktest_history::RunDir;
 use locktest_lab::LabNode;
 
+pub use catalog::catalog;
 pub use check::check;
 pub use client::client;
 pub use export::export;

@@ -27,7 +27,7 @@ pub use conclude::{Verdicts, conclude};
 pub use faults::{DEADLINE_MARGIN, fault_timers};
 use servers::{BUILT_IN, expected_version, find_program};
 use session::{Ended, Session};
-use stop::Stop;
+pub use stop::Stop;
 
 use crate::cli::{FaultArgs, RunArgs};
 use crate::commands::{heal_open, parse_subnet, runtime};
