@@ -1,5 +1,6 @@
 //! The command line: one definition feeds parsing, help and the configuration file.
 
+mod catalog_args;
 mod choices;
 mod fault_args;
 mod recorded;
@@ -16,8 +17,9 @@ use locktest_checker::Specification;
 use locktest_cluster::quote;
 use locktest_formats::Format;
 
+pub use catalog_args::{CatalogArgs, CatalogCommand, CatalogRunArgs};
 pub use fault_args::{FaultArgs, Limit, NemesisWord, TargetChoice};
-pub use recorded::{parse_run, words_of};
+pub use recorded::{parse_run, parse_run_alone, words_of};
 pub use run_args::{OutputFormat, RunArgs};
 
 use crate::config;
@@ -35,6 +37,7 @@ Examples:
   locktest --backend etcd --nemesis client-pause     a holder that sleeps longer than its lease
   locktest --backend sim --sim-bug double-grant      see the alarm ring, without root
   locktest replay store/latest                       the same run with the same faults
+  locktest catalog run etcd-11456                    a published failure, found again
 
 Exit codes:
   0 no violation    1 violation          2 usage            3 inconclusive
@@ -78,6 +81,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Run a run again, with the faults that it had.
     Replay(ReplayArgs),
+    /// The published failures of locks: list them, find them again.
+    Catalog(CatalogArgs),
     /// Judge a run again, or any history that you have.
     Check(CheckArgs),
     /// Undo every fault that a killed run left behind.
@@ -86,8 +91,6 @@ pub enum Command {
     Lab(LabArgs),
     /// Print a run's history for other tools.
     Export(ExportArgs),
-    /// The published failures of locks: list them, or show them live.
-    Catalog(CatalogArgs),
     /// List the server versions that are here, and those that can be had.
     Versions(VersionsArgs),
     /// The client process; the control node starts it.
@@ -136,63 +139,6 @@ pub struct ReplayArgs {
     /// Print the plan and every command of set-up and faults, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
-}
-
-const CATALOG_HELP: &str = "\
-Examples:
-  locktest catalog list                      every entry in a line
-  locktest catalog list etcd-11456           what it is, and the runs that show it
-  locktest catalog run etcd-11456            show it, and that its twin is free of it
-  locktest catalog run --all --record FILE   all of them, with a table of what was seen
-
-Each entry has a run that must find its violation, with one of the seeds 1, 2 and 3, and a twin that
-must find nothing: a version in which it is fixed, or the same run without what brings it about.
-
-Exit codes:
-  0 all as told    1 an entry was not found, or its twin did not pass    2 no such entry";
-
-/// The flags of `catalog`.
-#[derive(Debug, Args)]
-#[command(after_help = CATALOG_HELP)]
-pub struct CatalogArgs {
-    /// What to do with the entries.
-    #[command(subcommand)]
-    pub command: CatalogCommand,
-}
-
-/// What to do with the catalogue.
-#[derive(Debug, Subcommand)]
-pub enum CatalogCommand {
-    /// List every entry, or tell all of some.
-    List {
-        /// The entries [default: all, in a line each].
-        ids: Vec<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show entries live.
-    Run(CatalogRunArgs),
-}
-
-/// The flags of `catalog run`.
-#[derive(Debug, Args)]
-pub struct CatalogRunArgs {
-    /// The entries.
-    #[arg(required_unless_present = "all")]
-    pub ids: Vec<String>,
-    /// Every entry.
-    #[arg(long, conflicts_with = "ids")]
-    pub all: bool,
-    /// The folder of the run directories.
-    #[arg(long, default_value = "store/catalog", value_name = "DIR")]
-    pub store: PathBuf,
-    /// Write what was seen to a file, as a table in Markdown.
-    #[arg(long, value_name = "FILE")]
-    pub record: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 const CHECK_EXAMPLES: &str = "\

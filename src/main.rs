@@ -32,10 +32,10 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run(&run, &terminal),
         Command::Lab(lab) => commands::lab(&lab, &terminal),
         Command::Replay(replay) => commands::replay(&replay, &terminal),
+        Command::Catalog(catalog) => commands::catalog(&catalog, &terminal),
         Command::Check(check) => commands::check(&check, &terminal),
         Command::Heal(heal) => commands::heal(&heal, &terminal),
         Command::Export(export) => commands::export(&export, &terminal),
-        Command::Catalog(catalog) => commands::catalog(&catalog, &terminal),
         Command::Versions(versions) => commands::versions(&versions, &terminal),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -38,6 +38,15 @@ impl Terminal {
         Terminal { verbosity, live: Arc::default() }
     }
 
+    /// For one of several parts of the work: its steps are details of the whole.
+    pub fn of_a_part(&self) -> Terminal {
+        let verbosity = match self.verbosity {
+            Verbosity::Verbose => Verbosity::Normal,
+            Verbosity::Normal | Verbosity::Quiet => Verbosity::Quiet,
+        };
+        Terminal { verbosity, live: self.live.clone() }
+    }
+
     /// Prints a result on standard output. A closed pipe is no error.
     pub fn print(&self, text: &str) -> io::Result<()> {
         let mut out = anstream::stdout().lock();

@@ -478,20 +478,46 @@ fn a_server_binary_that_is_none_is_refused_by_its_path() {
 }
 
 #[test]
+fn the_catalogue_lists_and_shows_every_entry() {
+    let bench = Bench::new();
+    let entries = bench.run("catalog list --json").expect_code(0).json();
+    let entries = entries.as_array().expect("a list");
+    let list = bench.run("catalog list").expect_code(0).stdout;
+    assert_eq!(list.lines().count(), entries.len() + 2, "{list}");
+    for entry in entries {
+        let id = entry["id"].as_str().expect("an id");
+        assert!(list.lines().any(|line| line.starts_with(&format!("{id} "))), "{list}");
+        let shown = bench.run(&format!("catalog show {id}")).expect_code(0).stdout;
+        assert!(shown.starts_with(&format!("{id}: ")), "{shown}");
+    }
+}
+
+#[test]
+fn a_command_of_the_catalogue_can_be_copied() {
+    let bench = Bench::new();
+    let shown = bench.run("catalog show etcd-11456").expect_code(0).stdout;
+    let command = shown.lines().find(|line| line.starts_with("locktest run")).expect("a command");
+    let line = command.replacen("locktest ", "", 1) + " --dry-run --json";
+    let plan = &bench.run(&line).expect_code(0).json()["plan"];
+    assert_eq!(plan["renew_while_waiting"], false);
+}
+
+#[test]
+fn an_unknown_entry_is_refused_with_the_nearest_before_anything_runs() {
+    let bench = Bench::new();
+    for line in ["catalog show etcd-11465", "catalog run redlock-pause etcd-11465"] {
+        let ran = bench.run(line).expect_code(2);
+        assert!(ran.stderr.contains("did you mean 'etcd-11456'?"), "{line}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "", "{line}");
+    }
+    assert!(!bench.path().join("store").exists());
+    bench.run("catalog run").expect_code(2);
+}
+
+#[test]
 fn nothing_to_heal_is_fine() {
     let ran = Bench::new().run("heal").expect_code(0);
     assert!(ran.stdout.contains("nothing to heal"), "{}", ran.stdout);
     let json = Bench::new().run("heal --json").expect_code(0).json();
     assert_eq!(json["runs"].as_array().map(Vec::len), Some(0));
-}
-
-#[test]
-fn the_catalogue_lists_its_entries_and_refuses_one_that_it_has_not_with_the_nearest() {
-    let bench = Bench::new();
-    let list = bench.run("catalog list").expect_code(0).stdout;
-    assert!(list.contains("redlock-clock") && list.lines().all(|line| line.len() <= 100), "{list}");
-    let entry = bench.run("catalog list redlock-clock").expect_code(0).stdout;
-    assert!(entry.contains("locktest --backend redis --nemesis clock"), "{entry}");
-    let refused = bench.run("catalog run redlock-clok").expect_code(2);
-    assert!(refused.stderr.contains("did you mean 'redlock-clock'?"), "{}", refused.stderr);
 }

@@ -2,18 +2,31 @@
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{Command, CommandFactory, FromArgMatches};
 
 use super::{Arguments, RunArgs, given_flags};
 
 /// The flags of `run` in these words. The environment counts, the configuration file does not: what
 /// it said is in the command line that a run records.
 pub fn parse_run(words: impl IntoIterator<Item = OsString>) -> Result<RunArgs, clap::Error> {
-    let command = Arguments::command();
+    parse_by(&Arguments::command(), words)
+}
+
+/// The flags of `run` in these words, and nothing else: the environment does not count either.
+pub fn parse_run_alone(words: impl IntoIterator<Item = OsString>) -> Result<RunArgs, clap::Error> {
+    let command = Arguments::command()
+        .mut_subcommand("run", |run| run.mut_args(|argument| argument.env(None::<&'static str>)));
+    parse_by(&command, words)
+}
+
+fn parse_by(
+    command: &Command,
+    words: impl IntoIterator<Item = OsString>,
+) -> Result<RunArgs, clap::Error> {
     let line = ["locktest", "run"].map(OsString::from).into_iter().chain(words);
     let mut matches = command.clone().try_get_matches_from(line)?;
     let (_, mut matches) = matches.remove_subcommand().unwrap_or_default();
-    let given = given_flags(&command, &matches);
+    let given = given_flags(command, &matches);
     let run = RunArgs::from_arg_matches_mut(&mut matches)?;
     Ok(RunArgs { given, ..run })
 }

@@ -213,6 +213,9 @@ pub struct RunArgs {
     /// The seed of every random choice [default: a random one, printed].
     #[arg(long, env = "LOCKTEST_SEED", value_name = "N", help_heading = "Run")]
     pub seed: Option<u64>,
+    /// How long the store may keep the lock of a holder that went silent [default: by store].
+    #[arg(long, env = "LOCKTEST_LEASE_BOUND", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Run")]
+    pub lease_bound: Option<Duration>,
     /// How long the store may take to recover from a fault [default: by store].
     #[arg(long, env = "LOCKTEST_RECOVERY_BOUND", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Run")]
     pub recovery_bound: Option<Duration>,

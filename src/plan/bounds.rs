@@ -22,5 +22,8 @@ pub fn bounds(args: &RunArgs, recipe: Recipe) -> Bounds {
         Recipe::Sentinel => (ttl_ms, 20_000),
         Recipe::Sim => (ttl_ms, 1000),
     };
-    Bounds { lease_bound_ms, recovery_bound_ms: args.recovery_bound.map_or(recovery_bound_ms, ms) }
+    Bounds {
+        lease_bound_ms: args.lease_bound.map_or(lease_bound_ms, ms),
+        recovery_bound_ms: args.recovery_bound.map_or(recovery_bound_ms, ms),
+    }
 }

@@ -118,6 +118,7 @@ fn times(args: &RunArgs) -> Result<()> {
         ("--redis-retry-pause", args.redis_retry_pause, false),
         ("--lock-delay", args.lock_delay, true),
         ("--hold", Some(args.hold), true),
+        ("--lease-bound", args.lease_bound, false),
         ("--recovery-bound", args.recovery_bound, true),
     ] {
         let Some(time) = time else { continue };

@@ -22,22 +22,38 @@ pub fn conclude(
     json: bool,
     terminal: &Terminal,
 ) -> Result<Verdicts, Failure> {
+    let verdicts = judge(run_dir, history);
+    print(&verdicts.verdict, run_dir, history, json, terminal)?;
+    Ok(verdicts)
+}
+
+/// Analyses a history, and writes the files of the verdict if there is a run directory.
+pub fn judge(run_dir: Option<&RunDir>, history: &History) -> Verdicts {
     let verdict = analyze(history);
-    let text_json = render_json(&verdict);
-    let unwritten = run_dir.and_then(|run_dir| write(run_dir, &verdict, history, &text_json).err());
+    let unwritten = run_dir.and_then(|run_dir| write(run_dir, &verdict, history).err());
+    Verdicts { verdict, unwritten }
+}
+
+/// Prints a verdict, for people or as JSON.
+pub fn print(
+    verdict: &Verdict,
+    run_dir: Option<&RunDir>,
+    history: &History,
+    json: bool,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
     let text = if json {
-        text_json
+        render_json(verdict)
     } else {
         let paths = run_dir
             .map(|run_dir| Paths { run_dir: run_dir.path().to_owned(), report: run_dir.report() });
-        render_verdict(&verdict, history, paths.as_ref(), terminal.style())
+        render_verdict(verdict, history, paths.as_ref(), terminal.style())
     };
-    terminal.print(&text).context("cannot print the verdict").map_err(Failure::set_up)?;
-    Ok(Verdicts { verdict, unwritten })
+    terminal.print(&text).context("cannot print the verdict").map_err(Failure::set_up)
 }
 
-fn write(run_dir: &RunDir, verdict: &Verdict, history: &History, json: &str) -> anyhow::Result<()> {
-    write_atomically(&run_dir.verdict(), json.as_bytes())
+fn write(run_dir: &RunDir, verdict: &Verdict, history: &History) -> anyhow::Result<()> {
+    write_atomically(&run_dir.verdict(), render_json(verdict).as_bytes())
         .with_context(|| format!("cannot write {}", run_dir.verdict().display()))?;
     write_atomically(&run_dir.report(), render_html(verdict, history).as_bytes())
         .with_context(|| format!("cannot write {}", run_dir.report().display()))?;

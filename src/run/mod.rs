@@ -18,12 +18,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow};
 use locktest_analyzer::Verdict;
 use locktest_cluster::{Store, quote};
-use locktest_history::{Backend, Plan, Run, RunDir};
+use locktest_history::{Backend, History, Plan, Run, RunDir};
 use locktest_lab::{LabDirs, Subnet, down_id};
 use locktest_workloads::clock::RunClock;
 
 use announcement::announcement;
 pub use conclude::{Verdicts, conclude};
+use conclude::{judge, print};
 pub use faults::{DEADLINE_MARGIN, fault_timers};
 use servers::{BUILT_IN, expected_version, find_program};
 use session::{Ended, Session};
@@ -57,8 +58,52 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if store.is_some() {
         locktest_lab::preflight().map_err(Failure::set_up)?;
     }
-    let (ended, run_dir) =
-        runtime.block_on(supervise(args, seed, store, subnet, dirs, terminal))?;
+    let (ended, run_dir) = runtime.block_on(async {
+        let stop = Stop::on_signals();
+        let stop = stop.context("cannot listen for signals").map_err(Failure::set_up)?;
+        supervise(args, seed, stop, subnet, dirs, terminal).await
+    })?;
+    let Judged { run_dir, history, verdict, ended, unwritten } = judged(ended, run_dir)?;
+    print(&verdict, Some(&run_dir), &history, args.wants_json(), terminal)?;
+    let had_faults = !history.run.plan.schedule.is_empty();
+    exit_code(args, ended, unwritten, &verdict, had_faults, terminal)
+}
+
+/// One run of several, whose verdict is not printed.
+pub struct OneRun {
+    /// Where it is.
+    pub run_dir: RunDir,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// What the run alone would have exited with.
+    pub exit: Result<Exit, Failure>,
+}
+
+/// Runs a test to its verdict, without a word of it on standard output.
+pub async fn one_run(
+    args: &RunArgs,
+    seed: u64,
+    stop: &Stop,
+    terminal: &Terminal,
+) -> Result<OneRun, Failure> {
+    let dirs = LabDirs::from_env();
+    let (ended, run_dir) = supervise(args, seed, stop.of_one_run(), None, dirs, terminal).await?;
+    let Judged { run_dir, history, verdict, ended, unwritten } = judged(ended, run_dir)?;
+    let had_faults = !history.run.plan.schedule.is_empty();
+    let exit = exit_code(args, ended, unwritten, &verdict, had_faults, terminal);
+    Ok(OneRun { run_dir, verdict, exit })
+}
+
+/// A run that has been judged.
+struct Judged {
+    run_dir: RunDir,
+    history: History,
+    verdict: Verdict,
+    ended: Ended,
+    unwritten: Option<anyhow::Error>,
+}
+
+fn judged(ended: Ended, run_dir: RunDir) -> Result<Judged, Failure> {
     if !run_dir.history().exists() {
         let problem = ended.problem.unwrap_or_else(|| Failure::internal(anyhow!("no history")));
         let exit = if ended.interrupted { Exit::Interrupted } else { problem.exit };
@@ -66,10 +111,8 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let history =
         run_dir.read_history().context("cannot read the history").map_err(Failure::internal)?;
-    let Verdicts { verdict, unwritten } =
-        conclude(Some(&run_dir), &history, args.wants_json(), terminal)?;
-    let had_faults = !history.run.plan.schedule.is_empty();
-    exit_code(args, ended, unwritten, &verdict, had_faults, terminal)
+    let Verdicts { verdict, unwritten } = judge(Some(&run_dir), &history);
+    Ok(Judged { run_dir, history, verdict, ended, unwritten })
 }
 
 /// The flags, and the faults of the run that they name.
@@ -84,12 +127,12 @@ fn with_earlier_faults(args: &RunArgs) -> Result<RunArgs, Failure> {
 async fn supervise(
     args: &RunArgs,
     seed: u64,
-    store: Option<Store>,
+    stop: Stop,
     subnet: Option<Subnet>,
     dirs: LabDirs,
     terminal: &Terminal,
 ) -> Result<(Ended, RunDir), Failure> {
-    let stop = Stop::on_signals().context("cannot listen for signals").map_err(Failure::set_up)?;
+    let store = Store::of(args.backend);
     let (program, version) = match store {
         Some(store) => {
             let found = find_program(args, store, &dirs, terminal).await;

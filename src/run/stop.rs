@@ -42,6 +42,17 @@ impl Stop {
         Ok(stop)
     }
 
+    /// For one run of several: what its own violation ends is this run alone, a signal ends all.
+    pub fn of_one_run(&self) -> Stop {
+        let (all, one) = (self.clone(), Stop { reason: watch::Sender::new(None) });
+        let listener = one.clone();
+        tokio::spawn(async move {
+            all.requested().await;
+            listener.request(Reason::Signal);
+        });
+        one
+    }
+
     /// Ends the run because it has shown a violation.
     pub fn on_violation(&self) {
         self.request(Reason::Violation);
