@@ -40,6 +40,7 @@ bench: packages
 	cargo bench -p locktest-checker --bench stream
 	cargo bench -p locktest-formats --bench run_stream
 	$(SUDO) cargo bench -p locktest-skew --bench clock_reads
+	$(SUDO) cargo bench -p locktest --bench patched_server
 	$(SUDO) cargo bench -p locktest --bench cluster_ready
 
 # The parsers have targets of their own: see CONTRIBUTING.md.
@@ -52,10 +53,9 @@ soak: build
 	$(SUDO) env LOCKTEST_TEST_ALL_VERSIONS=1 cargo test --release -p locktest-cluster --test servers --test redis
 	$(SUDO) env LOCKTEST_CLOCK_CYCLES=95 cargo test --release -p locktest-skew --test servers -- --nocapture
 	$(SUDO) env LOCKTEST_CHAOS_MOMENTS=100 cargo test --release --test chaos -- --nocapture
-	$(SUDO) target/release/locktest catalog run --all
-	$(SUDO) target/release/locktest catalog run --all
 	$(SUDO) scripts/soak-faults target/release/locktest
 	$(SUDO) scripts/soak target/release/locktest
+	$(SUDO) scripts/soak-catalog target/release/locktest
 
 # A server package must not leave its service running on this machine, so for the time of the
 # installation services are told not to start.

@@ -3,23 +3,20 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod support;
+
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use locktest_cluster::{
-    AuditLog, Cluster, Deployment, Member, NodeLayout, Release, SshCluster, SshTarget, Store,
-};
-use locktest_history::NodeId;
-use locktest_lab::packages::{PackageRequest, obtain};
+use locktest_cluster::{Cluster, Deployment, NodeLayout, Store};
 use locktest_lab::{Lab, LabDirs, LabSpec, NODE_BASE, preflight};
+
+use support::READY_LIMIT;
 
 const SERVERS: u16 = 5;
 const CLIENTS: u16 = 5;
 /// Odd, so that the median is a repetition's own.
 const REPETITIONS: usize = 3;
-const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// The times of one repetition.
 struct Times {
@@ -50,12 +47,7 @@ fn main() -> Result<()> {
 
 async fn measure(store: Store) -> Result<Vec<Times>> {
     let dirs = LabDirs::from_env();
-    let release = Release::newest(store);
-    let request =
-        PackageRequest::new(release.suite, release.packages).of_version(release.upstream_version());
-    let obtained = obtain(&dirs, &request).await?;
-    let roots: Vec<PathBuf> = obtained.into_iter().map(|package| package.node_root).collect();
-    let deployment = Deployment::plain(store, release.installation(&roots));
+    let deployment = support::newest(&dirs, store).await?;
     let mut repetitions = Vec::with_capacity(REPETITIONS);
     for _ in 0..REPETITIONS {
         repetitions.push(repetition(&dirs, &deployment).await?);
@@ -80,31 +72,9 @@ async fn repetition(dirs: &LabDirs, deployment: &Deployment) -> Result<Times> {
 
 async fn make_ready(lab: &Lab, deployment: &Deployment) -> Result<(Duration, Duration)> {
     let begin = Instant::now();
-    let targets: Vec<SshTarget> = lab
-        .nodes()
-        .iter()
-        .map(|node| SshTarget {
-            name: node.name.clone(),
-            host: node.address.to_string(),
-            port: node.ssh_port,
-            user: "root".into(),
-            identity_file: Some(node.identity_file.clone()),
-            known_hosts_file: Some(node.known_hosts_file.clone()),
-        })
-        .collect();
-    let ssh = Arc::new(SshCluster::new(&targets, &lab.ssh_control_dir(), AuditLog::none()));
-    let members: Vec<Member> = lab
-        .nodes()
-        .iter()
-        .zip(0..)
-        .map(|(node, index)| Member {
-            id: NodeId(index),
-            name: node.name.clone(),
-            address: node.address.to_string(),
-        })
-        .collect();
+    let ssh = support::connect(lab);
     let layout = NodeLayout::new(NODE_BASE);
-    let cluster = Cluster::new(deployment, &members, &layout, ssh.clone())?;
+    let cluster = Cluster::new(deployment, &support::members(lab), &layout, ssh.clone())?;
     let ready = async {
         cluster.start().await?;
         let started = begin.elapsed();

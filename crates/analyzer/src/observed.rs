@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use locktest_history::{
     ClientExit, ClientId, Election, Event, ExitCause, FaultBegun, FaultEnded, FaultKind,
     FaultSkipped, Function, History, LeaderView, Milestone, NodeId, Outcome, Phase, Plan, Probe,
-    Record, Round, RoundPurpose, Workload,
+    Record, Round, RoundPurpose, Usage, Workload,
 };
 
 use crate::operation::{Attempt, ClientEnd, Malformed, Operation, Operations};
@@ -44,6 +44,8 @@ pub(crate) struct Observed<'h> {
     pub(crate) leader_views: Vec<&'h LeaderView>,
     /// By the servers' own clocks and in their words: they explain, and no rule rests on them.
     pub(crate) elections: Vec<&'h Election>,
+    /// In order of their times, node by node.
+    pub(crate) usages: Vec<&'h Usage>,
     pub(crate) faults_begun: Vec<&'h FaultBegun>,
     pub(crate) faults_ended: HashMap<u32, &'h FaultEnded>,
     pub(crate) faults_skipped: Vec<&'h FaultSkipped>,
@@ -82,6 +84,7 @@ impl<'h> Observed<'h> {
             probes: Vec::new(),
             leader_views: Vec::new(),
             elections: Vec::new(),
+            usages: Vec::new(),
             faults_begun: Vec::new(),
             faults_ended: HashMap::new(),
             faults_skipped: Vec::new(),
@@ -152,6 +155,7 @@ impl<'h> Observed<'h> {
                 }
                 Record::FaultSkipped(fault) => observed.faults_skipped.push(fault),
                 Record::Election(election) => observed.elections.push(election),
+                Record::Usage(usage) => observed.usages.push(usage),
             }
         }
         for (client, heard_ns) in &heard.clients {
@@ -168,6 +172,7 @@ impl<'h> Observed<'h> {
         observed.probes.sort_by_key(|probe| (probe.begin_ns, probe.node));
         observed.leader_views.sort_by_key(|view| view.time_ns);
         observed.elections.sort_by_key(|election| (election.time_ns, election.node));
+        observed.usages.sort_by_key(|usage| (usage.node, usage.time_ns));
         observed.faults_begun.sort_by_key(|fault| (fault.begin_ns, fault.id));
         let known_until = clients.values().filter(|end| !end.exited).map(|end| end.time_ns);
         observed.whole_until_ns = known_until.chain([cut_ns]).min().unwrap_or(cut_ns);
@@ -296,5 +301,6 @@ fn end_of(record: &Record) -> u64 {
         Record::FaultSkipped(fault) => fault.time_ns,
         // Of another clock, and read when the run was over.
         Record::Election(_) => 0,
+        Record::Usage(usage) => usage.time_ns,
     }
 }

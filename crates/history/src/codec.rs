@@ -17,8 +17,12 @@ use crate::{Record, Run};
 
 const MAGIC: &[u8; 8] = b"LOCKTEST";
 
-/// The version of the history file that this build writes, and the only one that it reads.
-pub const FORMAT_VERSION: u32 = 4;
+/// The version of the history file that this build writes.
+pub const FORMAT_VERSION: u32 = 5;
+
+/// The oldest version that this build reads. Version 5 added records and, with what they were before,
+/// choices of the plan.
+pub const OLDEST_FORMAT_VERSION: u32 = 4;
 
 /// Records are written out at this size even if nobody asked for a flush.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -39,7 +43,10 @@ pub enum HistoryError {
     #[error("the file does not start with a history header")]
     NotAHistory,
     /// The file was written by another locktest.
-    #[error("the history has format version {found}; this locktest reads version {FORMAT_VERSION}")]
+    #[error(
+        "the history has format version {found}; this locktest reads versions \
+         {OLDEST_FORMAT_VERSION} to {FORMAT_VERSION}"
+    )]
     OtherVersion {
         /// The version that the file names.
         found: u32,
@@ -142,7 +149,7 @@ impl<R: Read> HistoryReader<R> {
         }
         read_or(&mut source, &mut version, || HistoryError::NotAHistory)?;
         let found = u32::from_le_bytes(version);
-        if found != FORMAT_VERSION {
+        if !(OLDEST_FORMAT_VERSION..=FORMAT_VERSION).contains(&found) {
             return Err(HistoryError::OtherVersion { found });
         }
         let mut header = Vec::new();

@@ -16,7 +16,8 @@ mod service;
 mod workload;
 
 pub use codec::{
-    FORMAT_VERSION, History, HistoryError, HistoryReader, HistoryWriter, read_history,
+    FORMAT_VERSION, History, HistoryError, HistoryReader, HistoryWriter, OLDEST_FORMAT_VERSION,
+    read_history,
 };
 pub use event::{
     Answer, ClientId, Detail, Event, Function, KeyId, NodeId, Outcome, Phase, Resource, Round,
@@ -31,7 +32,8 @@ pub use fault::{
 pub use import::{ImportError, import_json_lines};
 pub use plan::{Bounds, DrawnFault, FixedFault, HolderPolicy, Plan, PlannedFault, Run};
 pub use record::{
-    ClientExit, Election, ElectionStep, ExitCause, LeaderView, Milestone, Probe, Record,
+    ClientExit, Election, ElectionStep, ExitCause, LeaderView, Milestone, Probe, ProcessUsage, Record,
+    Usage,
 };
 pub use run_dir::{RunDir, RunDirError, write_atomically};
 pub use service::{

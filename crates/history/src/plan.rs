@@ -117,6 +117,17 @@ pub struct Plan {
     pub redis: Option<RedisOptions>,
     /// The mean of the random hold times.
     pub hold_ms: u64,
+    /// Whether every hold takes `hold_ms`, nothing else is done meanwhile, and nobody rests: what is
+    /// measured then is the store.
+    #[serde(default)]
+    pub steady: bool,
+    /// How many acquires all clients together are meant to begin in a second; `None` if each begins
+    /// once the one before is over.
+    #[serde(default)]
+    pub rate_per_s: Option<u32>,
+    /// How many owners contend in each client process.
+    #[serde(default = "one")]
+    pub owners_per_client: u32,
     /// Whether some holds outlive the lease without renewal.
     pub overrun: bool,
     /// Whether a client renews its lease while it waits for the lock.
@@ -141,6 +152,11 @@ pub struct Plan {
     /// The faults in order; if they are drawn, the nemesis starts again at the first when the run
     /// outlasts them.
     pub schedule: Vec<PlannedFault>,
+}
+
+/// What plans were without saying so.
+fn one() -> u32 {
+    1
 }
 
 impl Plan {
@@ -171,6 +187,9 @@ impl Plan {
             cas_wait: None,
             redis: (backend == Backend::Redis).then_some(RedisOptions::DEFAULT),
             hold_ms: 50,
+            steady: false,
+            rate_per_s: None,
+            owners_per_client: 1,
             overrun: false,
             renew_while_waiting: !recipe.lease_begins_with_grant(),
             holder: HolderPolicy::Trusting,

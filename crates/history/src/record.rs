@@ -33,6 +33,8 @@ pub enum Record {
     FaultSkipped(FaultSkipped),
     /// A server's log tells of an election.
     Election(Election),
+    /// What a server node had cost so far.
+    Usage(Usage),
 }
 
 /// A step of the run.
@@ -96,6 +98,35 @@ pub struct LeaderView {
     pub node: NodeId,
     /// Its answer; `None` if it knows of no leader or did not answer.
     pub leader: Option<NodeId>,
+}
+
+/// What the server processes of a node had cost when they were looked at. All but the memory only
+/// grows, and starts again at zero when a server does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// When the answer arrived.
+    pub time_ns: u64,
+    /// Whose.
+    pub node: NodeId,
+    /// The processes, each by a name that a restart changes.
+    pub processes: Vec<ProcessUsage>,
+    /// What the node's network interfaces have received, but for loopback.
+    pub received_bytes: u64,
+    /// What they have sent.
+    pub sent_bytes: u64,
+}
+
+/// What one server process had cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessUsage {
+    /// Its id on the node.
+    pub pid: u32,
+    /// Its processor time, its own and the kernel's for it, in milliseconds.
+    pub cpu_ms: u64,
+    /// Its resident memory.
+    pub resident_bytes: u64,
+    /// What it has had written to disk.
+    pub written_bytes: u64,
 }
 
 /// A step of an election, as a server's own log tells it. Logs are read when the run is over.
