@@ -1,5 +1,6 @@
 //! The command line: one definition feeds parsing, help and the configuration file.
 
+mod bench_args;
 mod catalog_args;
 mod choices;
 mod fault_args;
@@ -17,9 +18,10 @@ use locktest_checker::Specification;
 use locktest_cluster::quote;
 use locktest_formats::Format;
 
+pub use bench_args::{BenchArgs, BenchFormat, ContenderArg};
 pub use catalog_args::{CatalogArgs, CatalogCommand, CatalogRunArgs};
 pub use fault_args::{FaultArgs, Limit, NemesisWord, TargetChoice};
-pub use recorded::{parse_run, parse_run_alone, words_of};
+pub use recorded::{parse_run, run_args_of, words_of};
 pub use run_args::{OutputFormat, RunArgs};
 
 use crate::config;
@@ -83,6 +85,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// The published failures of locks: list them, find them again.
     Catalog(CatalogArgs),
+    /// Measure how long acquires take: the paper's tables, on real clusters.
+    Bench(Box<BenchArgs>),
     /// Judge a run again, or any history that you have.
     Check(CheckArgs),
     /// Undo every fault that a killed run left behind.

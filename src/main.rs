@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Lab(lab) => commands::lab(&lab, &terminal),
         Command::Replay(replay) => commands::replay(&replay, &terminal),
         Command::Catalog(catalog) => commands::catalog(&catalog, &terminal),
+        Command::Bench(bench) => commands::bench(&bench, &terminal),
         Command::Check(check) => commands::check(&check, &terminal),
         Command::Heal(heal) => commands::heal(&heal, &terminal),
         Command::Export(export) => commands::export(&export, &terminal),

@@ -59,6 +59,9 @@ pub fn plan(args: &RunArgs, seed: u64, version: String) -> Result<Plan> {
         cas_wait: (recipe == Recipe::CasTtl).then_some(args.cas_wait.unwrap_or(CasWait::Watch)),
         redis,
         hold_ms: ms(args.hold),
+        steady: args.steady,
+        rate_per_s: args.rate,
+        owners_per_client: args.owners_per_client,
         overrun: args.overrun,
         renew_while_waiting: args.renew_while_waiting.unwrap_or(!recipe.lease_begins_with_grant()),
         holder: args.holder,
@@ -104,7 +107,8 @@ fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn kernel() -> String {
+/// The kernel of the control node.
+pub fn kernel() -> String {
     nix::sys::utsname::uname()
         .map(|name| name.release().to_string_lossy().into_owned())
         .unwrap_or_else(|_| "unknown".into())

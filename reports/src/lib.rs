@@ -5,6 +5,7 @@
 //! command. Whatever comes from outside (names, reasons, proofs) is shown cut to a length and
 //! without characters that move a cursor or reorder a line.
 
+mod bench;
 mod check;
 mod drawing;
 mod html;
@@ -16,6 +17,10 @@ mod testing;
 mod text;
 mod wording;
 
+pub use bench::{
+    BENCH_SCHEMA_VERSION, Bench, Cell, Contender, Keys, Measurement, progress_line, render_bench,
+    render_bench_html, render_bench_markdown,
+};
 pub use check::{
     CheckOutcome, CheckReport, InvolvedReport, ObjectReport, Stamps, Subject, render_check,
 };

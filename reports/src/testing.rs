@@ -134,6 +134,7 @@ pub(crate) fn held() -> Verdict {
             probes_ok: 570,
             probes_failed: 42,
             acquires_cancelled: 0,
+            acquires_unfinished: 0,
             registers: None,
         },
         faults: vec![fault(1, 12.0, 22.31), fault(2, 32.4, 42.55)],
@@ -181,6 +182,12 @@ pub(crate) fn held() -> Verdict {
                     recovery: Percentiles::default(),
                 },
             ],
+            acquire_alone: Phases {
+                quiet: percentiles(610, 4.2),
+                fault: percentiles(140, 5.1),
+                recovery: percentiles(62, 4.4),
+            },
+            acquires_that_waited: 540,
             acquire_by_client: (1..=5)
                 .map(|n| ClientLatency {
                     client: format!("c{n}"),
@@ -193,6 +200,8 @@ pub(crate) fn held() -> Verdict {
                 recovery: Percentiles::default(),
             },
         },
+        cost: Vec::new(),
+        load: None,
         longest_gap_ms: Some(3150.0),
         violations: vec![],
         violation_counts: BTreeMap::new(),
@@ -372,6 +381,8 @@ pub(crate) fn undecided() -> Verdict {
             cas: None,
             acquire_intended: None,
             acquire_by_fault: vec![],
+            acquire_alone: phases.clone(),
+            acquires_that_waited: 0,
             acquire_by_client: vec![],
             release: phases,
         },

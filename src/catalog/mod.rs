@@ -1,14 +1,11 @@
 //! The catalogue: published failures of locks, each with the runs that show it and a twin that has
 //! to pass. The entries are data, in `entries.toml`.
 
-use std::ffi::OsString;
-
 use anyhow::{Context, Result};
 use locktest_analyzer::ViolationClass;
 use locktest_history::Backend;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::{RunArgs, parse_run_alone, words_of};
 
 const ENTRIES: &str = include_str!("entries.toml");
 
@@ -114,16 +111,6 @@ impl Entry {
     }
 }
 
-/// The flags of one of these command lines. Nothing else counts: a run of the catalogue is what it
-/// says, wherever it is started.
-///
-/// # Errors
-/// They are no flags of `run`, which a test would have told.
-pub fn args_of(command: &str) -> Result<RunArgs> {
-    let words = words_of(command).into_iter().skip(2).map(OsString::from);
-    parse_run_alone(words).with_context(|| format!("{command} is not understood"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -131,6 +118,7 @@ mod tests {
     use locktest_cluster::{Release, Store};
 
     use super::*;
+    use crate::cli::run_args_of;
     use crate::plan;
 
     fn catalog() -> Catalog {
@@ -155,7 +143,7 @@ mod tests {
     fn every_command_makes_a_plan_on_a_version_that_can_be_had() {
         let catalog = catalog();
         for (entry, command) in commands(&catalog) {
-            let args = args_of(&command).unwrap_or_else(|error| panic!("{error:#}"));
+            let args = run_args_of(&command).unwrap_or_else(|error| panic!("{error:#}"));
             let seed = args.seed.expect("a seed");
             let plan = plan::plan(&args, seed, String::new());
             let plan = plan.unwrap_or_else(|error| panic!("{command}: {error:#}"));

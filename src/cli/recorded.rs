@@ -12,8 +12,10 @@ pub fn parse_run(words: impl IntoIterator<Item = OsString>) -> Result<RunArgs, c
     parse_by(&Arguments::command(), words)
 }
 
-/// The flags of `run` in these words, and nothing else: the environment does not count either.
-pub fn parse_run_alone(words: impl IntoIterator<Item = OsString>) -> Result<RunArgs, clap::Error> {
+/// The flags of a command line `locktest run ...`, and nothing else: neither the environment nor the
+/// configuration file counts.
+pub fn run_args_of(line: &str) -> Result<RunArgs, clap::Error> {
+    let words = words_of(line).into_iter().skip(2).map(OsString::from);
     let command = Arguments::command()
         .mut_subcommand("run", |run| run.mut_args(|argument| argument.env(None::<&'static str>)));
     parse_by(&command, words)

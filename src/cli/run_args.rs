@@ -182,6 +182,23 @@ pub struct RunArgs {
     /// zero or the workload is crash.
     #[arg(long, env = "LOCKTEST_HOLD", default_value = "50ms", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Workload")]
     pub hold: Duration,
+    /// Hold every lock for just --hold, do nothing else meanwhile, and never rest: what `locktest
+    /// bench` measures.
+    #[arg(long, env = "LOCKTEST_STEADY", conflicts_with = "overrun", help_heading = "Workload")]
+    pub steady: bool,
+    /// Begin so many acquires a second, all clients together, at random times that do not wait for
+    /// those before: an open loop [default: each begins when the one before is over].
+    #[arg(long, env = "LOCKTEST_RATE", value_name = "N", help_heading = "Workload")]
+    pub rate: Option<u32>,
+    /// How many owners contend in each client process, each with connections of its own.
+    #[arg(
+        long,
+        env = "LOCKTEST_OWNERS_PER_CLIENT",
+        default_value_t = 1,
+        value_name = "N",
+        help_heading = "Workload"
+    )]
+    pub owners_per_client: u32,
     /// Let one hold in five outlive its lease, without renewal.
     #[arg(long, env = "LOCKTEST_OVERRUN", help_heading = "Workload")]
     pub overrun: bool,

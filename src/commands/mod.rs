@@ -1,5 +1,6 @@
 //! The commands, one function each: from parsed flags to an exit code.
 
+mod bench;
 mod catalog;
 mod check;
 mod client;
@@ -16,6 +17,7 @@ use locktest_cluster::SshTarget;
 use locktest_history::RunDir;
 use locktest_lab::LabNode;
 
+pub use bench::bench;
 pub use catalog::catalog;
 pub use check::check;
 pub use client::client;

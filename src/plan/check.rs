@@ -19,6 +19,12 @@ const LONGEST_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Consul cuts a longer one to this, without a word.
 const LONGEST_LOCK_DELAY: Duration = Duration::from_secs(60);
 
+/// Each has its own connections, and a process may have but so many.
+const MOST_OWNERS: u32 = 1000;
+
+/// More than any client process can begin.
+const MOST_PER_S: u32 = 1_000_000;
+
 const NS_IN_A_MS: u32 = 1_000_000;
 
 /// Sentinels stand on the first three servers.
@@ -224,8 +230,19 @@ fn workload(args: &RunArgs) -> Result<()> {
         ),
         _ => {}
     }
+    ensure!(
+        (1..=MOST_OWNERS).contains(&args.owners_per_client),
+        "--owners-per-client is {}; a client has 1 to {MOST_OWNERS}",
+        args.owners_per_client
+    );
+    if let Some(rate) = args.rate {
+        ensure!((1..=MOST_PER_S).contains(&rate), "--rate is {rate}; it goes from 1 to {MOST_PER_S}");
+    }
     if workload == Workload::Register {
         for (flag, given) in [
+            ("--steady", args.steady),
+            ("--rate", args.rate.is_some()),
+            ("--owners-per-client", args.owners_per_client > 1),
             ("--overrun", args.overrun),
             ("--holder", args.holder != HolderPolicy::Trusting),
             ("--renew-while-waiting", args.renew_while_waiting.is_some()),

@@ -26,7 +26,8 @@ use announcement::announcement;
 pub use conclude::{Verdicts, conclude};
 use conclude::{judge, print};
 pub use faults::{DEADLINE_MARGIN, fault_timers};
-use servers::{BUILT_IN, expected_version, find_program};
+use servers::expected_version;
+pub use servers::{BUILT_IN, find_program};
 use session::{Ended, Session};
 pub use stop::Stop;
 

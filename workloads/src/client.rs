@@ -1,4 +1,4 @@
-//! The client process: one lock owner after another, in a process of its own.
+//! The client process: its owners take locks, each one after another, in a process of their own.
 //!
 //! It takes its own timestamps and decides everything by its own seed, so that it can be paused,
 //! killed or cut off like any client of a lock service.
@@ -6,7 +6,10 @@
 use std::io::{self, Stdout, Write};
 use std::os::fd::AsFd;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use locktest_history::{Backend, ClientId, Plan, Recipe, Workload};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, raise};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,7 +21,7 @@ use crate::attempt::LockClient;
 use crate::clock::RunClock;
 use crate::control::Control;
 use crate::critical_section::{InControlNode, InStore, section};
-use crate::mutex::{self, Ended};
+use crate::mutex::{self, Arrivals, Ended};
 use crate::protocol::{ClientConfig, ToClient};
 use crate::recipes::{
     CallError, Consul, Etcd, GuardedValues, LockRecipe, RedisLock, Redlock, SimLock, Values,
@@ -76,17 +79,27 @@ async fn dispatch(config: ClientConfig, words: Words) -> Result<(), ClientError>
     let Plan { backend, recipe, .. } = config.plan;
     let setup = |error: CallError| ClientError::Setup { backend, reason: error.to_string() };
     let process = Process { config: &config, words };
+    // Each owner has connections of its own, as if it were alone.
+    raise_file_limit();
     match recipe {
         Recipe::LockRpc | Recipe::CasTtl | Recipe::ElectionKey => {
-            process.run(Etcd::new(&config).map_err(setup)?).await
+            process.run(|| Etcd::new(&config).map_err(setup)).await
         }
-        Recipe::Session => process.run(Consul::new(&config).map_err(setup)?).await,
-        Recipe::EphemeralSequential => process.run(Zookeeper::new(&config).map_err(setup)?).await,
-        Recipe::Redlock => process.run_locks(Redlock::new(&config).map_err(setup)?).await,
+        Recipe::Session => process.run(|| Consul::new(&config).map_err(setup)).await,
+        Recipe::EphemeralSequential => process.run(|| Zookeeper::new(&config).map_err(setup)).await,
+        Recipe::Redlock => process.run_locks(|| Redlock::new(&config).map_err(setup)).await,
         Recipe::Single | Recipe::Sentinel => {
-            process.run(RedisLock::new(&config).map_err(setup)?).await
+            process.run(|| RedisLock::new(&config).map_err(setup)).await
         }
-        Recipe::Sim => process.run(SimLock::new(&config).map_err(setup)?).await,
+        Recipe::Sim => process.run(|| SimLock::new(&config).map_err(setup)).await,
+    }
+}
+
+/// As many files as this process may have. If it may not have more, connections fail, which is on
+/// record.
+fn raise_file_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 
@@ -98,33 +111,39 @@ struct Process<'a> {
 
 impl Process<'_> {
     /// Runs whatever workload is planned.
-    async fn run<R: GuardedValues>(self, store: R) -> Result<(), ClientError> {
+    async fn run<R: GuardedValues>(
+        self,
+        connect: impl Fn() -> Result<R, ClientError>,
+    ) -> Result<(), ClientError> {
         match self.config.plan.workload {
-            Workload::Register => self.run_registers(store).await,
+            Workload::Register => self.run_registers(connect()?).await,
             Workload::CriticalSection => {
-                self.contend(store, async |client, seed| {
+                self.contend(connect, async |client, seed, arrivals| {
                     let copies = &InStore(client);
-                    mutex::run(client, seed, async |owner, held, hold| {
+                    mutex::run(client, seed, arrivals, async |owner, held, hold| {
                         section(client, copies, owner, held, hold).await
                     })
                     .await
                 })
                 .await
             }
-            _ => self.run_locks(store).await,
+            _ => self.run_locks(connect).await,
         }
     }
 
     /// Runs a workload that needs nothing of the store but locks.
-    async fn run_locks<R: LockRecipe>(self, recipe: R) -> Result<(), ClientError> {
+    async fn run_locks<R: LockRecipe>(
+        self,
+        connect: impl Fn() -> Result<R, ClientError>,
+    ) -> Result<(), ClientError> {
         let Plan { workload, recipe: name, .. } = self.config.plan;
         let cannot_try = workload == Workload::Try && name == Recipe::LockRpc;
         if workload.keeps_values_in_store() || cannot_try {
             return Err(ClientError::Unsupported { workload, recipe: name });
         }
-        self.contend(recipe, async |client, seed| {
+        self.contend(connect, async |client, seed, arrivals| {
             let copies = &InControlNode(client);
-            mutex::run(client, seed, async |owner, held, hold| {
+            mutex::run(client, seed, arrivals, async |owner, held, hold| {
                 section(client, copies, owner, held, hold).await
             })
             .await
@@ -132,17 +151,32 @@ impl Process<'_> {
         .await
     }
 
+    /// Runs the owners of this process until they stop, or until one of them is to die: then all do.
     async fn contend<R: LockRecipe>(
         self,
-        recipe: R,
-        work: impl AsyncFnOnce(&LockClient<'_, R, Stdout>, u64) -> Ended,
+        connect: impl Fn() -> Result<R, ClientError>,
+        work: impl AsyncFn(&LockClient<'_, R, Stdout>, u64, Option<&Arrivals>) -> Ended,
     ) -> Result<(), ClientError> {
         let plan = &self.config.plan;
         let (recorder, control) = (self.recorder(), Control::default());
-        let client = LockClient::new(recipe, plan, &recorder, &control);
+        let owners: Vec<LockClient<'_, R, Stdout>> = (0..plan.owners_per_client)
+            .map(|_| Ok(LockClient::new(connect()?, plan, &recorder, &control)))
+            .collect::<Result<_, ClientError>>()?;
         let seed = seed_of(self.config.client, plan);
+        let arrivals = Arrivals::of(plan, seed, recorder.now_ns());
+        let mut working: FuturesUnordered<_> = (owners.iter().zip(0..))
+            .map(|(owner, number)| work(owner, owner_seed(seed, number), arrivals.as_ref()))
+            .collect();
+        let any_crash = async {
+            while let Some(ended) = working.next().await {
+                if ended == Ended::Crash {
+                    return Ended::Crash;
+                }
+            }
+            Ended::Stopped
+        };
         let ended = tokio::select! {
-            ended = recorder.attend(work(&client, seed)) => ended,
+            ended = recorder.attend(any_crash) => ended,
             () = listen(self.words, &control) => Ended::Stopped,
         };
         match ended {
@@ -181,6 +215,16 @@ fn seed_of(client: ClientId, plan: &Plan) -> u64 {
     })
 }
 
+/// The first owner has its client's seed.
+fn owner_seed(client_seed: u64, owner: u32) -> u64 {
+    if owner == 0 {
+        return client_seed;
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(client_seed);
+    rng.set_stream(u64::from(owner));
+    rng.random()
+}
+
 /// Takes the control node's words. It never ends by itself: the loop ends when it has stopped.
 async fn listen(mut words: Words, control: &Control) {
     while let Ok(Some(line)) = words.next_line().await {
@@ -207,7 +251,8 @@ mod tests {
         let config = config_of(&Plan { workload, recipe, ..plan() });
         let (_control_node, words) = pipe::pipe().expect("a pipe");
         let process = Process { config: &config, words: BufReader::new(words).lines() };
-        let result = process.run_locks(&FakeStore::new()).await;
+        let store = FakeStore::new();
+        let result = process.run_locks(|| Ok(&store)).await;
         result.err().map(|error| error.to_string())
     }
 
@@ -222,6 +267,14 @@ mod tests {
             let reason = format!("recipe {recipe} cannot run the workload {workload}");
             assert_eq!(refusal(workload, recipe).await, Some(reason));
         }
+    }
+
+    #[test]
+    fn every_owner_of_a_client_has_a_seed_of_its_own_and_the_first_has_the_clients() {
+        let seeds: Vec<u64> = (0..100).map(|owner| owner_seed(7, owner)).collect();
+        assert_eq!(seeds[0], 7);
+        assert_eq!(seeds.iter().collect::<HashSet<_>>().len(), 100);
+        assert_ne!(owner_seed(8, 1), seeds[1]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Every choice comes from the client's seed, and each attempt makes all of its own whether it comes
 //! to them or not, so that no answer of the store changes what is chosen later.
 
+mod arrivals;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use tokio::time::sleep;
 use crate::attempt::{Held, HoldEnd, LockClient, NotGranted};
 use crate::recipes::LockRecipe;
 use crate::recorder::Owner;
+
+pub(crate) use arrivals::Arrivals;
 
 /// A pause after an attempt that failed, so that a store that answers errors at once is not flooded.
 pub(crate) const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
@@ -66,31 +69,45 @@ struct AttemptPlan {
     rest: Duration,
 }
 
-/// Runs until the control node says stop, or goes away, or the client is to die.
+/// Runs until the control node says stop, or goes away, or the client is to die. With arrivals, which
+/// all owners of the client share, each acquire begins at the next of them, or as soon after it as its
+/// owner is free.
 pub(crate) async fn run<R: LockRecipe, W: Write>(
     client: &LockClient<'_, R, W>,
     seed: u64,
+    arrivals: Option<&Arrivals>,
     section: impl AsyncFn(Owner, &Held<R::LeaseId>, HoldPlan) -> HoldEnd,
 ) -> Ended {
     let plan = client.plan();
     let id = client.recorder().client();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut attempt = 0;
     while !client.is_over() {
-        attempt += 1;
         let AttemptPlan { key, hold, patience, pause, rest } = plan_attempt(&mut rng, plan, id);
-        let owner = Owner { attempt, key };
+        if let Some(arrivals) = arrivals {
+            client.until(arrivals.next_ns()).await;
+            if client.is_over() {
+                break;
+            }
+        }
+        let owner = Owner { attempt: client.recorder().next_attempt(), key };
         let answer = match plan.workload {
             Workload::Try => client.try_acquire(owner).await,
             _ => client.acquire(owner, patience).await,
         };
         let refusal = match answer {
             Ok(held) => {
-                let section = section(owner, &held, hold);
+                let section = async {
+                    match plan.steady {
+                        true => hold.stay(client, owner).await,
+                        false => section(owner, &held, hold).await,
+                    }
+                };
                 if client.hold(owner, &held, hold.renew, section).await == HoldEnd::Crash {
                     return Ended::Crash;
                 }
-                client.pause(rest).await;
+                if arrivals.is_none() {
+                    client.pause(rest).await;
+                }
                 continue;
             }
             Err(refusal) => refusal,
@@ -146,6 +163,7 @@ fn plan_attempt(rng: &mut ChaCha8Rng, plan: &Plan, client: ClientId) -> AttemptP
     let patience = ms(rng.random_range(0.0..=1.0) * plan.hold_ms as f64);
     let pause_ms = rng.random_range(LEAST_PAUSE_MS..=plan.hold_ms.max(LEAST_PAUSE_MS));
     let rest = usual_hold(rng, plan);
+    let rest = if plan.steady { Duration::ZERO } else { rest };
     AttemptPlan {
         key: KeyId(u32::try_from(key).unwrap_or(0)),
         hold,
@@ -158,16 +176,18 @@ fn plan_attempt(rng: &mut ChaCha8Rng, plan: &Plan, client: ClientId) -> AttemptP
 /// One hold in five is long, 0.5 to 0.9 of the lease; the others are around `hold_ms`. When
 /// overruns are asked for, another one in five outlives its lease without renewal. Where clients die,
 /// no hold is long for any other reason: the lease of each death already costs its time. Where locks
-/// are not to be held, as in a test of the tester's own speed, none is long either.
+/// are not to be held, as in a test of the tester's own speed, none is long either. Steady holds all
+/// take `hold_ms`.
 fn plan_hold(rng: &mut ChaCha8Rng, plan: &Plan) -> HoldPlan {
     let crashes = plan.workload == Workload::Crash;
-    let may_be_long = !crashes && plan.hold_ms > 0;
+    let may_be_long = !crashes && plan.hold_ms > 0 && !plan.steady;
     let ttl_ms = plan.lease_ttl_ms as f64;
     let kind = rng.random_range(0..KINDS);
     let overruns = plan.overrun && (3..6).contains(&kind);
     let length = match kind {
         0..3 if may_be_long => ms(rng.random_range(0.5..0.9) * ttl_ms),
         _ if overruns => ms(rng.random_range(1.2..1.8) * ttl_ms),
+        _ if plan.steady => ms(plan.hold_ms as f64),
         _ => usual_hold(rng, plan),
     };
     HoldPlan { length, renew: !overruns, crash: crashes && kind == 0 }

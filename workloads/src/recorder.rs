@@ -31,6 +31,7 @@ pub struct Recorder<W> {
     clock: RunClock,
     lines: RefCell<Lines<W>>,
     next_op: Cell<u64>,
+    next_attempt: Cell<u64>,
     /// The latest instant that the control node will know of.
     told_ns: Cell<u64>,
     closed: Cell<bool>,
@@ -101,6 +102,7 @@ impl<W: Write> Recorder<W> {
             clock,
             lines: RefCell::new(Lines { waiting: Vec::new(), out }),
             next_op: Cell::new(1),
+            next_attempt: Cell::new(1),
             told_ns: Cell::new(0),
             closed: Cell::new(false),
         }
@@ -108,6 +110,13 @@ impl<W: Write> Recorder<W> {
 
     pub(crate) fn client(&self) -> ClientId {
         self.client
+    }
+
+    /// A fresh attempt, whichever of the client's owners makes it.
+    pub(crate) fn next_attempt(&self) -> u64 {
+        let attempt = self.next_attempt.get();
+        self.next_attempt.set(attempt + 1);
+        attempt
     }
 
     pub(crate) fn now_ns(&self) -> u64 {

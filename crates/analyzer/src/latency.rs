@@ -1,10 +1,13 @@
 //! Latency by phase, by fault and by client, and the longest wait.
 
+mod handover;
 mod samples;
 
 use std::collections::BTreeMap;
 
 use locktest_history::{ClientId, Detail, Function, KeyId, Outcome};
+
+use handover::Handovers;
 
 use crate::faults::{Fault, Faults};
 use crate::hold::Tenure;
@@ -18,7 +21,9 @@ use crate::verdict::{ClientLatency, FaultLatency, Latency, Phases};
 /// Latency of the ok acquires and releases, and of what was asked of values in the store.
 pub(crate) fn latency(observed: &Observed, faults: &Faults, servers: &Servers) -> Latency {
     // The events lie far apart in memory, so each is visited once.
-    let acquires: Vec<Acquire> = observed.attempts.iter().map(Acquire::new).collect();
+    let handovers = Handovers::new(observed);
+    let acquires: Vec<Acquire> =
+        observed.attempts.iter().map(|attempt| Acquire::new(attempt, &handovers)).collect();
     let spans = FaultSpans { in_force: faults.in_force(), recovering: faults.recovering(servers) };
     let releases = observed.attempts.iter().flat_map(|attempt| &attempt.releases);
     let of_kind = |tries: bool| acquires.iter().filter(move |acquire| acquire.is_try == tries);
@@ -36,6 +41,10 @@ pub(crate) fn latency(observed: &Observed, faults: &Faults, servers: &Servers) -
         cas: of_values(Function::Cas),
         acquire_intended: says_when
             .then(|| spans.phases(of_kind(false).filter_map(Acquire::intended_wait))),
+        acquire_alone: spans.phases(of_kind(false).filter_map(Acquire::attempt_alone)),
+        acquires_that_waited: of_kind(false)
+            .filter(|acquire| acquire.ok_ns.is_some() && acquire.waited_ns > 0)
+            .count() as u64,
         acquire_by_fault: by_fault(&acquires, faults, servers, &spans.in_force),
         acquire_by_client: by_client(&acquires),
         release: spans.phases(releases.filter_map(|release| {
@@ -51,6 +60,8 @@ struct Acquire {
     intended_ns: Option<u64>,
     invoke_ns: u64,
     ok_ns: Option<u64>,
+    /// How much of it the lock was another owner's, or was not asked for again.
+    waited_ns: u64,
 }
 
 /// From when until when an ok operation was waited for.
@@ -60,7 +71,7 @@ struct Wait {
 }
 
 impl Acquire {
-    fn new(attempt: &Attempt) -> Acquire {
+    fn new(attempt: &Attempt, handovers: &Handovers) -> Acquire {
         let acquire = &attempt.acquire;
         Acquire {
             client: attempt.client(),
@@ -68,11 +79,18 @@ impl Acquire {
             intended_ns: acquire.intended_ns(),
             invoke_ns: acquire.invoke_ns(),
             ok_ns: acquire.ok_ns(),
+            waited_ns: handovers.waited_ns(attempt),
         }
     }
 
     fn wait(&self) -> Option<Wait> {
         Some(Wait { begin_ns: self.invoke_ns, end_ns: self.ok_ns? })
+    }
+
+    /// As long as it would have taken if nobody else had held the lock.
+    fn attempt_alone(&self) -> Option<Wait> {
+        let begin_ns = self.invoke_ns;
+        Some(Wait { begin_ns, end_ns: self.ok_ns?.saturating_sub(self.waited_ns).max(begin_ns) })
     }
 
     /// A client's first acquire was meant to begin when it did.

@@ -20,6 +20,7 @@ mod findings;
 mod hold;
 mod latency;
 mod liveness;
+mod load;
 mod missing;
 mod observed;
 mod operation;
@@ -142,6 +143,8 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         elections: fault_summary::elections(observed),
         election_count: observed.elections.len() as u64,
         latency: latency::latency(observed, &faults, &servers),
+        cost: Vec::new(),
+        load: load::load(observed),
         longest_gap_ms: longest_gap_ns.map(time::ns_to_ms),
         violation_counts: findings.counts().clone(),
         violations: findings.into_shown(),

@@ -52,6 +52,7 @@ pub(crate) fn counts(observed: &Observed) -> Counts {
         counts.releases_ok += ok(&attempt.releases);
         counts.renewals_ok += ok(&attempt.renewals);
     }
+    counts.acquires_unfinished = observed.unfinished_acquires();
     counts.probes_failed = observed.probes.iter().filter(|p| p.error.is_some()).count() as u64;
     counts.probes_ok = observed.probes.len() as u64 - counts.probes_failed;
     counts

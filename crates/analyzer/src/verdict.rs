@@ -15,7 +15,7 @@ pub use warning::Warning;
 pub(crate) use warning::is_small_share;
 
 /// The version of verdict.json.
-pub const VERDICT_SCHEMA_VERSION: u32 = 3;
+pub const VERDICT_SCHEMA_VERSION: u32 = 4;
 
 /// Everything that the analyzer decided about one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +68,10 @@ pub struct Verdict {
     pub election_count: u64,
     /// Latency by operation, phase, fault and client.
     pub latency: Latency,
+    /// What was asked and what was done of a rate; `None` if the run had none.
+    pub load: Option<Load>,
+    /// What each server node cost.
+    pub cost: Vec<NodeCost>,
     /// The longest time that some client waited for a key that nobody was granted.
     pub longest_gap_ms: Option<f64>,
     /// The violations, at most a handful of each class, in time order.
@@ -142,6 +146,8 @@ pub struct Counts {
     pub contended: u64,
     /// Of the acquires of unknown outcome, those whose clients chose to give up.
     pub acquires_cancelled: u64,
+    /// Of them, those that say nothing of the store: cancelled, or cut off by the end of the run.
+    pub acquires_unfinished: u64,
     /// Denied attempts that did not wait, and that no holder explains.
     pub spurious_denials: u64,
     /// Releases acknowledged.
@@ -192,12 +198,43 @@ pub struct Latency {
     /// said when. An operation that a client could not even begin is missing from the measure of
     /// those that it did begin (Tene's coordinated omission); here it counts.
     pub acquire_intended: Option<Phases>,
+    /// Ok acquires that may wait, without the time for which the lock was another owner's or was not
+    /// asked for again: the attempt that was granted, alone.
+    pub acquire_alone: Phases,
+    /// How many of them waited for another owner, or were refused at first.
+    pub acquires_that_waited: u64,
     /// Ok acquires of both kinds by the fault that they met, for every fault that was applied.
     pub acquire_by_fault: Vec<FaultLatency>,
     /// Ok acquires of both kinds by client, for every client that asked.
     pub acquire_by_client: Vec<ClientLatency>,
     /// Ok releases.
     pub release: Phases,
+}
+
+/// An open loop: acquires that are meant to begin at a rate, whatever becomes of those before.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// How many were meant to begin in a second.
+    pub intended_per_s: f64,
+    /// How many began.
+    pub begun_per_s: f64,
+}
+
+/// TEMPORARY.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeCost {
+    /// x
+    pub cpu_percent_of_one_core: Option<f64>,
+    /// x
+    pub peak_resident_bytes: u64,
+    /// x
+    pub written_bytes: u64,
+    /// x
+    pub received_bytes: u64,
+    /// x
+    pub sent_bytes: u64,
+    /// x
+    pub sampled_s: f64,
 }
 
 /// One operation's latency in each phase of the run. An operation belongs to the phase in which it

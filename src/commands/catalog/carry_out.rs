@@ -6,7 +6,8 @@ use anyhow::anyhow;
 use locktest_analyzer::{PropertyOutcome, RunOutcome, Verdict, ViolationClass};
 
 use super::outcome::{EntryResult, Finding, Passing, RunResult};
-use crate::catalog::{Entry, Twin, Variant, args_of};
+use crate::catalog::{Entry, Twin, Variant};
+use crate::cli::run_args_of;
 use crate::exit::{Exit, Failure};
 use crate::run::{OneRun, Stop, one_run};
 use crate::terminal::Terminal;
@@ -104,7 +105,7 @@ impl CarryOut {
 
     /// Runs a command line to its verdict, or tells why there is none.
     async fn run(&self, command: &str, seed: u64) -> Result<Result<OneRun, String>, Failure> {
-        let mut args = args_of(command).map_err(Failure::internal)?;
+        let mut args = run_args_of(command).map_err(Failure::internal)?;
         args.store = self.store.clone();
         self.terminal.detail(command);
         self.terminal.live(command);

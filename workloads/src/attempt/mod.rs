@@ -27,6 +27,9 @@ pub use acquire::NotGranted;
 pub(crate) use hold::HoldEnd;
 use lease::LiveLease;
 
+/// The runtime's timers go in steps of a millisecond, and end in the one after.
+const TIMER_STEP_NS: u64 = 2_000_000;
+
 /// One client of a lock, whatever it does with it.
 pub struct LockClient<'a, R, W> {
     recipe: R,
@@ -90,6 +93,18 @@ impl<'a, R: LockRecipe, W: Write> LockClient<'a, R, W> {
         self.control.until_stop(sleep(length)).await;
         let length_ns = length.as_nanos() as u64;
         self.intended_start_ns.update(|over_ns| over_ns.map(|ns| ns + length_ns));
+    }
+
+    /// Waits until the instant at which its next acquire is meant to begin, unless the run is over.
+    /// A timer that is late by no more than its own step is no delay.
+    pub(crate) async fn until(&self, start_ns: u64) {
+        let ahead_ns = start_ns.saturating_sub(self.recorder.now_ns());
+        if ahead_ns > 0 {
+            self.control.until_stop(sleep(Duration::from_nanos(ahead_ns))).await;
+        }
+        let now_ns = self.recorder.now_ns();
+        let is_in_time = ahead_ns > 0 && now_ns.saturating_sub(start_ns) <= TIMER_STEP_NS;
+        self.is_known_at(if is_in_time { now_ns } else { start_ns });
     }
 
     /// The user knows how its attempt ended.

@@ -21,7 +21,7 @@ async fn looped(plan: &Plan, client: u32, store: &FakeStore, locks: usize) -> (S
     let (control, sent) = (Control::default(), Sent::default());
     let recorder = Recorder::new(ClientId(client), RunClock::start(), sent.clone());
     let client = LockClient::new(store, plan, &recorder, &control);
-    let work = run(&client, 1, async |owner, _, hold: HoldPlan| hold.stay(&client, owner).await);
+    let work = run(&client, 1, None, async |owner, _, hold: HoldPlan| hold.stay(&client, owner).await);
     let stop = async {
         while store.count("lock") < locks {
             tokio::task::yield_now().await;

@@ -4,9 +4,10 @@ use locktest_history::Function;
 
 use super::Evidence;
 use crate::liveness::bound_ns;
+use crate::load;
 use crate::time::{ms_to_ns, seconds};
 use crate::verdict::{
-    Counts, Properties, PropertyOutcome, ViolationClass, Warning, is_small_share,
+    Counts, Load, Properties, PropertyOutcome, ViolationClass, Warning, is_small_share,
 };
 
 /// Fewer contended acquires than this, or a small share of all, hardly test safety.
@@ -39,6 +40,12 @@ impl Evidence<'_, '_, '_> {
         let (unknown, acquires) = (acquires_unknown - unfinished, acquires - unfinished);
         if unknown.saturating_mul(10) > acquires && !stopped {
             warnings.push(Warning::ManyUnknown { unknown, acquires });
+        }
+        let load = load::load(self.observed).filter(|load| load::is_behind(load, self.observed));
+        if let Some(Load { intended_per_s, begun_per_s }) = load.filter(|_| !stopped) {
+            let [intended_per_s, begun_per_s] =
+                [intended_per_s, begun_per_s].map(|rate| rate.round() as u64);
+            warnings.push(Warning::RateNotKept { intended_per_s, begun_per_s });
         }
         let overruns = self.count(ViolationClass::LeaseOverrun);
         if overruns > 0 && self.observed.plan.recipe.has_fencing_tokens() {

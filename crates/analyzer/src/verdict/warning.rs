@@ -39,6 +39,13 @@ pub enum Warning {
         /// Lease overruns.
         overruns: u64,
     },
+    /// The clients began fewer acquires than they were to.
+    RateNotKept {
+        /// How many were meant to begin in a second.
+        intended_per_s: u64,
+        /// How many did.
+        begun_per_s: u64,
+    },
     /// Something outside the run disturbed it: a client died, and no fault explains it.
     Disturbed {
         /// Who, how and when.
@@ -98,6 +105,10 @@ impl fmt::Display for Warning {
             Warning::NeedsFencing { overruns } => write!(
                 f,
                 "{overruns} holds outlived their lease; pass the fencing token to whatever the lock protects"
+            ),
+            Warning::RateNotKept { intended_per_s, begun_per_s } => write!(
+                f,
+                "{intended_per_s} acquires a second were to begin and {begun_per_s} did; use more --clients or --owners-per-client, or a lower --rate"
             ),
             Warning::Disturbed { what } => write!(
                 f,
