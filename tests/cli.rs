@@ -515,6 +515,46 @@ fn an_unknown_entry_is_refused_with_the_nearest_before_anything_runs() {
 }
 
 #[test]
+fn a_bench_tells_the_command_of_every_cell_which_is_one_of_run() {
+    let bench = Bench::new();
+    let line = "bench --dry-run --repeat 2 --seed 5 --backends etcd/cas-ttl,sim --processes 1,3";
+    let commands = bench.run(line).expect_code(0).stdout;
+    // Three cells of each store: one client has a key of its own whatever is asked for.
+    assert_eq!(commands.lines().count(), 2 * 2 * 3, "{commands}");
+    assert_eq!(bench.run(line).expect_code(0).stdout, commands, "the seed decides the order");
+    for command in commands.lines() {
+        let run = command.strip_prefix("locktest ").expect("a command line");
+        let plan = &bench.run(&format!("{run} --dry-run --json")).expect_code(0).json()["plan"];
+        assert_eq!((&plan["steady"], &plan["hold_ms"]), (&true.into(), &5.into()), "{command}");
+    }
+    assert!(!bench.path().join("store").exists());
+}
+
+#[test]
+fn a_bench_that_cannot_be_is_refused_before_its_first_run() {
+    let bench = Bench::new();
+    for (flags, hint) in [
+        ("--backends etcdd", "known are consul, etcd"),
+        ("--backends etcd/redlock", "etcd has no recipe 'redlock'"),
+        ("--backends redis,redis", "redis stands there twice"),
+        ("--processes 0", "--clients is 0"),
+        ("--processes 100000", "--clients is 100000"),
+        ("--processes 3,3", "3 stands there twice"),
+        ("--repeat 0", "--repeat is 0"),
+        ("--rate 0", "--rate is 0"),
+        ("--owners-per-client 5000", "a client has 1 to 1000"),
+        ("--nodes-count 4", "redlock needs an odd number"),
+        ("--under nonsense", "nonsense"),
+        ("--hold 1us", "whole milliseconds"),
+    ] {
+        let ran = bench.run(&format!("bench {flags}")).expect_code(2);
+        assert!(ran.stderr.contains(hint), "{flags}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "", "{flags}");
+    }
+    assert!(!bench.path().join("store").exists());
+}
+
+#[test]
 fn nothing_to_heal_is_fine() {
     let ran = Bench::new().run("heal").expect_code(0);
     assert!(ran.stdout.contains("nothing to heal"), "{}", ran.stdout);

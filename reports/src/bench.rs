@@ -9,6 +9,8 @@ mod summary;
 mod table;
 mod tables;
 mod terminal;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -67,9 +69,7 @@ pub struct Bench {
 }
 
 /// Whether clients compete for the same lock.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keys {
     /// A lock for each client.

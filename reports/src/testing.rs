@@ -46,7 +46,7 @@ fn property(outcome: PropertyOutcome, why: &str) -> Property {
     Property { outcome, why: why.into() }
 }
 
-fn percentiles(n: u64, median_ms: f64) -> Percentiles {
+pub(crate) fn percentiles(n: u64, median_ms: f64) -> Percentiles {
     let low = [("p90_ms", 100), ("p99_ms", 1000), ("p999_ms", 10_000)];
     Percentiles {
         n,

@@ -6,7 +6,6 @@ use locktest_analyzer::ViolationClass;
 use locktest_history::Backend;
 use serde::{Deserialize, Serialize};
 
-
 const ENTRIES: &str = include_str!("entries.toml");
 
 /// All that is published and known here.

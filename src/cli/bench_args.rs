@@ -132,12 +132,11 @@ impl FromStr for ContenderArg {
             None => (text, None),
         };
         let known = |names: Vec<&str>| format!("known are {}", names.join(", "));
-        let backend = Backend::ALL.into_iter().find(|known| known.name() == backend).ok_or_else(
-            || {
+        let backend =
+            Backend::ALL.into_iter().find(|known| known.name() == backend).ok_or_else(|| {
                 let names = Backend::ALL.iter().map(|backend| backend.name()).collect();
                 format!("no store is named '{backend}'; {}", known(names))
-            },
-        )?;
+            })?;
         let recipe = recipe.map(|name| {
             let recipes = backend.recipes();
             recipes.iter().find(|recipe| recipe.name() == name).copied().ok_or_else(|| {

@@ -236,7 +236,10 @@ fn workload(args: &RunArgs) -> Result<()> {
         args.owners_per_client
     );
     if let Some(rate) = args.rate {
-        ensure!((1..=MOST_PER_S).contains(&rate), "--rate is {rate}; it goes from 1 to {MOST_PER_S}");
+        ensure!(
+            (1..=MOST_PER_S).contains(&rate),
+            "--rate is {rate}; it goes from 1 to {MOST_PER_S}"
+        );
     }
     if workload == Workload::Register {
         for (flag, given) in [

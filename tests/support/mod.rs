@@ -63,6 +63,15 @@ impl Bench {
         Running { child, stderr_path }
     }
 
+    /// The one folder in a folder of the bench.
+    pub fn only_dir(&self, name: &str) -> PathBuf {
+        let entries = std::fs::read_dir(self.path().join(name)).expect("a folder");
+        let mut paths: Vec<PathBuf> =
+            entries.map(|entry| entry.expect("an entry").path()).collect();
+        assert_eq!(paths.len(), 1, "{paths:?}");
+        paths.remove(0)
+    }
+
     /// The latest run directory.
     pub fn latest(&self) -> PathBuf {
         self.path().join("store/latest")

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{MS, Owner, Story, TTL_MS, lease};
-use locktest_analyzer::{Percentiles, Phases, Verdict};
-use locktest_history::{Detail, Function, Phase};
+use locktest_analyzer::{Percentiles, Phases, Verdict, Warning};
+use locktest_history::{Detail, Function, Phase, Recipe};
 
 /// How many samples, and the greatest in whole milliseconds.
 fn of(percentiles: &Percentiles) -> (u64, Option<u64>) {
@@ -139,4 +139,67 @@ fn each_client_has_its_own_acquires_and_one_that_was_never_granted_has_none() {
         .map(|client| (client.client.as_str(), of(&client.whole_run)))
         .collect();
     assert_eq!(clients, [("c1", (2, Some(15))), ("c2", (1, Some(20))), ("c3", (0, None))]);
+}
+
+#[test]
+fn the_attempt_alone_is_what_is_left_of_an_acquire_without_its_wait() {
+    // etcd queues lock requests itself, so that only the history knows who waited for whom.
+    let mut s = Story::new();
+    s.held(1, 10..20, 100..105, 1);
+    s.held(2, 50..112, 200..205, 2);
+    // Nobody held when it asked.
+    s.held(3, 300..307, 350..355, 3);
+    let verdict = s.end(5000);
+    let alone = &verdict.latency.acquire_alone.quiet;
+    assert_eq!(by_phase(&verdict.latency.acquire)[0], (3, Some(62)));
+    assert_eq!(of(alone), (3, Some(12)));
+    assert_eq!(alone.min_ms, Some(7.0));
+    assert_eq!(verdict.latency.acquires_that_waited, 1);
+}
+
+#[test]
+fn a_client_that_knows_how_long_it_waited_is_believed() {
+    let mut s = Story::new();
+    s.plan().recipe = Recipe::Session;
+    let owner = s.owner(1);
+    s.event(owner, 1, 100, Function::Acquire, Phase::Invoke, Detail::None);
+    let waited = Detail::Lease {
+        lease_start_ns: 100 * MS,
+        lease_ttl_ms: TTL_MS,
+        revision: None,
+        session_ns: MS,
+        wait_ns: 40 * MS,
+    };
+    s.event(owner, 1, 150, Function::Acquire, Phase::Ok, waited);
+    s.release(owner, 160..161);
+    let verdict = s.end(5000);
+    assert_eq!(of(&verdict.latency.acquire_alone.quiet), (1, Some(10)));
+    assert_eq!(verdict.latency.acquires_that_waited, 1);
+}
+
+#[test]
+fn a_rate_that_was_not_kept_is_a_warning_with_the_rate_that_was() {
+    let with = |acquires: u64, rate_per_s: u32| {
+        let mut s = Story::new();
+        s.plan().rate_per_s = Some(rate_per_s);
+        for n in 0..acquires {
+            s.held(1, n * 10..n * 10 + 2, n * 10 + 3..n * 10 + 4, n + 1);
+        }
+        s.end(4000)
+    };
+    let is_behind = |verdict: &Verdict| {
+        verdict.warnings.iter().any(|warning| matches!(warning, Warning::RateNotKept { .. }))
+    };
+    let kept = with(300, 75);
+    assert!(!is_behind(&kept), "{:?}", kept.warnings);
+    let behind = with(300, 150);
+    assert!(is_behind(&behind), "{:?}", behind.warnings);
+    let load = behind.load.expect("a rate");
+    assert_eq!(load.intended_per_s, 150.0);
+    assert!((70.0..80.0).contains(&load.begun_per_s), "{load:?}");
+    assert_eq!(s_without_rate().load, None);
+}
+
+fn s_without_rate() -> Verdict {
+    Story::new().end(4000)
 }

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::table::{Entry, Group, Table, number};
+use super::table::{Entry, Group, NOT_MEASURED, Table, number};
 use super::tables::{remarks, tables};
 use super::terminal::subject;
 use super::{Bench, Cell};
@@ -63,7 +63,7 @@ fn section(table: &Table) -> Markup {
                             }
                         }
                         tr {
-                            th {}
+                            th scope="row" { (table.columns_are) }
                             @for column in &table.columns { th scope="col" { (column) } }
                             @for column in &table.paper_columns { th.paper scope="col" { (column) } }
                         }
@@ -80,7 +80,7 @@ fn rows(group: &Group, table: &Table) -> Markup {
     html! {
         tbody {
             tr { th.group scope="rowgroup" colspan=(width) { (visible(&group.name, 80)) } }
-            @if let Some(why) = &group.missing { tr { td colspan=(width) { (visible(why, 400)) } } }
+            @if group.is_missing { tr { td colspan=(width) { (NOT_MEASURED) } } }
             @for row in &group.rows {
                 tr {
                     th scope="row" { (row.name) }

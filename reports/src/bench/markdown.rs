@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Bench;
-use super::table::{Entry, Table, number};
+use super::table::{Entry, NOT_MEASURED, Table, number};
 use super::tables::{remarks, tables};
 use super::terminal::subject;
 use crate::text::visible;
@@ -33,12 +33,12 @@ fn render(table: &Table, text: &mut String) {
     }
     let paper = table.paper_columns.iter().map(|column| format!("paper {column}"));
     let columns: Vec<String> = table.columns.iter().cloned().chain(paper).collect();
-    let _ = writeln!(text, "| store | | {} |", columns.join(" | "));
+    let _ = writeln!(text, "| store | {} | {} |", table.columns_are, columns.join(" | "));
     let _ = writeln!(text, "|---|---|{}", "--:|".repeat(columns.len()));
     for group in &table.groups {
-        if let Some(why) = &group.missing {
+        if group.is_missing {
             let blanks = " |".repeat(columns.len());
-            let _ = writeln!(text, "| {} | {} |{blanks}", escaped(&group.name), escaped(why));
+            let _ = writeln!(text, "| {} | {NOT_MEASURED} |{blanks}", escaped(&group.name));
         }
         for row in &group.rows {
             let cells = row.cells.iter().map(cell);

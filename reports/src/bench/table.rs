@@ -2,11 +2,16 @@
 
 use super::summary::Figure;
 
+/// What stands in place of the figures of a store that could not be had.
+pub(super) const NOT_MEASURED: &str = "not measured, see the remarks";
+
 /// Columns of figures in groups of rows.
 pub(super) struct Table {
     pub(super) title: String,
     /// What it counts, or where it comes from.
     pub(super) note: Option<String>,
+    /// What the columns' headings are.
+    pub(super) columns_are: &'static str,
     pub(super) columns: Vec<String>,
     /// Beside them, those of the paper; empty if there are none.
     pub(super) paper_columns: Vec<String>,
@@ -16,8 +21,8 @@ pub(super) struct Table {
 /// The rows of one store.
 pub(super) struct Group {
     pub(super) name: String,
-    /// Why it has no figures.
-    pub(super) missing: Option<String>,
+    /// Whether the store could not be had. The remarks say why.
+    pub(super) is_missing: bool,
     pub(super) rows: Vec<Row>,
 }
 
@@ -59,10 +64,9 @@ impl Entry {
     /// How far its repeats lie apart, such as `±4%`.
     pub(super) fn spread(&self) -> String {
         match self {
-            Entry::Figure(figure, _) => figure
-                .spread_percent()
-                .map(|percent| format!("±{percent:.0}%"))
-                .unwrap_or_default(),
+            Entry::Figure(figure, _) => {
+                figure.spread_percent().map(|percent| format!("±{percent:.0}%")).unwrap_or_default()
+            }
             Entry::None | Entry::Text(_) => String::new(),
         }
     }

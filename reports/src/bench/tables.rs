@@ -5,6 +5,7 @@ use locktest_analyzer::{Percentiles, Phases};
 use super::summary::{Figure, METRICS, figure};
 use super::table::{Entry, Group, Row, Table};
 use super::{Bench, Cell, Contender, Keys, Measurement, paper};
+use crate::text::count;
 
 /// A definition of how long an acquire takes.
 type Definition = fn(&Measurement) -> Option<&Phases>;
@@ -17,6 +18,9 @@ const PHASES: [Phase; 3] = [
     ("fault in force", |phases| &phases.fault),
     ("recovery", |phases| &phases.recovery),
 ];
+
+/// The heading of columns that are numbers of clients.
+const PROCESSES: &str = "processes";
 
 /// Every table, in order.
 pub(super) fn tables(bench: &Bench) -> Vec<Table> {
@@ -100,11 +104,13 @@ fn percentiles(bench: &Bench, title: String, note: Option<String>, columns: &Col
         let paper = beside.map(|processes| paper::figure(contender, *keys, *processes, place));
         Row { name: name.into(), cells: cells.collect(), paper: paper.collect() }
     };
-    let rows = |contender: &Contender| (0..METRICS.len()).map(|place| row(contender, place)).collect();
+    let rows =
+        |contender: &Contender| (0..METRICS.len()).map(|place| row(contender, place)).collect();
     let columns = processes(bench);
     Table {
         title,
         note,
+        columns_are: PROCESSES,
         paper_columns: if *compare { columns.clone() } else { Vec::new() },
         columns,
         groups: groups(bench, rows),
@@ -114,7 +120,7 @@ fn percentiles(bench: &Bench, title: String, note: Option<String>, columns: &Col
 fn groups(bench: &Bench, rows: impl Fn(&Contender) -> Vec<Row>) -> Vec<Group> {
     let group = |contender: &Contender| Group {
         name: subject(contender),
-        missing: contender.unobtainable.clone(),
+        is_missing: contender.unobtainable.is_some(),
         rows: if contender.unobtainable.is_some() { Vec::new() } else { rows(contender) },
     };
     bench.contenders.iter().map(group).collect()
@@ -137,12 +143,16 @@ fn contention(bench: &Bench) -> Table {
     let given_up = move |m: &Measurement| share(m.given_up, m.granted + m.given_up);
     let least = |m: &Measurement| m.grants_by_client.iter().min().map(|n| *n as f64);
     let most = |m: &Measurement| m.grants_by_client.iter().max().map(|n| *n as f64);
-    let row = |contender: &Contender, name: &str, decimals, of: &dyn Fn(&Measurement) -> Option<f64>| {
-        let cells = bench.processes.iter().map(|processes| {
-            Entry::with_decimals(figure(bench.cell(contender, Keys::Same, *processes), of), decimals)
-        });
-        Row { name: name.into(), cells: cells.collect(), paper: Vec::new() }
-    };
+    let row =
+        |contender: &Contender, name: &str, decimals, of: &dyn Fn(&Measurement) -> Option<f64>| {
+            let cells = bench.processes.iter().map(|processes| {
+                Entry::with_decimals(
+                    figure(bench.cell(contender, Keys::Same, *processes), of),
+                    decimals,
+                )
+            });
+            Row { name: name.into(), cells: cells.collect(), paper: Vec::new() }
+        };
     let rows = |contender: &Contender| {
         vec![
             row(contender, "waited %", 1, &waited),
@@ -159,6 +169,7 @@ fn contention(bench: &Bench) -> Table {
              fewest and the most grants; the longest acquire."
                 .into(),
         ),
+        columns_are: PROCESSES,
         columns: processes(bench),
         paper_columns: Vec::new(),
         groups: groups(bench, rows),
@@ -179,6 +190,7 @@ fn throughput(bench: &Bench) -> Table {
     Table {
         title: "Acquires a second".into(),
         note: None,
+        columns_are: PROCESSES,
         columns: processes(bench),
         paper_columns: Vec::new(),
         groups: groups(bench, rows),
@@ -213,6 +225,7 @@ fn cost(bench: &Bench) -> Option<Table> {
              one core; memory in MB; disk and network in kB a second."
                 .into(),
         ),
+        columns_are: "",
         columns: ["CPU %", "MB", "disk kB/s", "in kB/s", "out kB/s"].map(str::to_owned).to_vec(),
         paper_columns: Vec::new(),
         groups: groups(bench, rows),
@@ -245,7 +258,12 @@ fn cost_range(
 
 /// What stands out, a sentence each: how far the two definitions lie apart, and what went wrong.
 pub(super) fn remarks(bench: &Bench) -> Vec<String> {
-    let mut remarks = Vec::new();
+    let mut remarks: Vec<String> = Vec::new();
+    for contender in &bench.contenders {
+        if let Some(why) = &contender.unobtainable {
+            remarks.push(format!("{} could not be had: {why}", contender.name));
+        }
+    }
     let most = bench.processes.iter().max().copied().unwrap_or_default();
     if bench.keys.contains(&Keys::Same) && most > 1 {
         let ratio = |contender: &Contender| {
@@ -257,22 +275,23 @@ pub(super) fn remarks(bench: &Bench) -> Vec<String> {
         let ratios: Vec<String> = bench.contenders.iter().filter_map(ratio).collect();
         if !ratios.is_empty() {
             remarks.push(format!(
-                "with the wait included, an acquire of the same key by {most} clients takes, against \
-                 the attempt alone: {}; the paper's figures are of the size of the attempt alone",
+                "under contention the definition decides: with the wait included, an acquire of the \
+                 same key by {most} clients takes, against the attempt alone, {}. The paper's \
+                 figures are of the size of the attempt alone",
                 ratios.join(", ")
             ));
         }
     }
     for cell in &bench.cells {
         let Cell { contender, keys, processes, .. } = cell;
-        let place = format!("{contender}, {} keys, {processes} processes", keys.name());
+        let clients = count(u64::from(*processes), "client");
+        let place = format!("{contender}, {} keys, {clients}", keys.name());
         for measurement in &cell.measurements {
             if !measurement.violations.is_empty() {
                 let found = measurement.violations.iter();
                 let found: Vec<String> =
                     found.map(|(class, count)| format!("{class} x{count}")).collect();
-                let found = found.join(", ");
-                remarks.push(format!("{place}: {found} ({})", measurement.run_dir));
+                remarks.push(format!("{place}: {} ({})", found.join(", "), measurement.run_dir));
             }
             if let Some(load) = measurement.load
                 && load.begun_per_s < load.intended_per_s * 0.95

@@ -2,9 +2,9 @@
 
 use anstyle::Effects;
 
-use super::table::{Entry, Group, Row, Table, number};
+use super::table::{Entry, Group, NOT_MEASURED, Row, Table, number};
 use super::tables::{remarks, tables};
-use super::{Bench, Contender};
+use super::{Bench, Measurement};
 use crate::terminal::Style;
 use crate::text::{visible, wrap};
 
@@ -48,7 +48,8 @@ pub(super) fn subject(bench: &Bench) -> String {
         1 => String::new(),
         owners => format!(", {owners} owners a process"),
     };
-    let rate = bench.rate_per_s.map(|rate| format!(", {rate} acquires a second")).unwrap_or_default();
+    let rate =
+        bench.rate_per_s.map(|rate| format!(", {rate} acquires a second")).unwrap_or_default();
     let repeats = match repeats {
         1 => "once, so that nothing tells chance from cause".into(),
         repeats => format!("medians of {repeats} repeats with half their range"),
@@ -70,12 +71,13 @@ fn render(table: &Table, style: Style) -> String {
     let has_paper = !table.paper_columns.is_empty();
     if has_paper {
         let here = CELL_WIDTH * table.columns.len();
-        text += &format!(" {:NAME_WIDTH$}{:>here$}  {}\n", "", "here", "the paper");
+        let paper = PAPER_WIDTH * table.paper_columns.len();
+        text += &format!(" {:NAME_WIDTH$}{:>here$}{:>paper$}\n", "", "here", "the paper");
     }
     let columns = table.columns.iter().map(|column| format!("{column:>CELL_WIDTH$}"));
     let paper = table.paper_columns.iter().map(|column| format!("{column:>PAPER_WIDTH$}"));
     let head: String = columns.chain(paper).collect();
-    text += &format!(" {:NAME_WIDTH$}{head}\n", "");
+    text += &format!(" {:NAME_WIDTH$}{head}\n", table.columns_are);
     for group in &table.groups {
         text += &render_group(group);
     }
@@ -84,10 +86,8 @@ fn render(table: &Table, style: Style) -> String {
 
 fn render_group(group: &Group) -> String {
     let mut text = format!(" {}\n", group.name);
-    if let Some(why) = &group.missing {
-        for line in wrap(&visible(why, 400), WIDTH - 4) {
-            text += &format!("   {line}\n");
-        }
+    if group.is_missing {
+        text += &format!("   {NOT_MEASURED}\n");
     }
     for Row { name, cells, paper } in &group.rows {
         let cells = cells.iter().map(|entry| format!("{:>CELL_WIDTH$}", cell(entry)));
@@ -110,12 +110,11 @@ fn cell(entry: &Entry) -> String {
 }
 
 /// One line on what a run of a cell measured, for the progress of a bench.
-pub fn progress_line(contender: &Contender, measurement: &super::Measurement) -> String {
+pub fn progress_line(measurement: &Measurement) -> String {
     let quiet = &measurement.wait_included.quiet;
     let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| number(ms, 2));
     format!(
-        "{}: {:.0} acquires/s, median {} ms, 99p {} ms",
-        contender.name,
+        "{:.0} acquires/s, median {} ms, 99p {} ms",
         measurement.per_s,
         ms(quiet.median_ms),
         ms(quiet.p99_ms)

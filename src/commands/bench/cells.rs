@@ -79,7 +79,8 @@ pub fn time_limit(args: &BenchArgs) -> Duration {
 pub fn command(cell: &CellPlan, args: &BenchArgs, seed: u64) -> String {
     let CellPlan { contender: ContenderArg { backend, recipe, version }, keys, processes } = cell;
     let time = |time: Duration| humantime::format_duration(time).to_string().replace(' ', "");
-    let mut words = vec!["locktest".to_owned(), "run".into(), "--backend".into(), backend.to_string()];
+    let mut words =
+        vec!["locktest".to_owned(), "run".into(), "--backend".into(), backend.to_string()];
     let mut flag = |name: &str, value: String| words.extend([format!("--{name}"), value]);
     if let Some(recipe) = recipe {
         flag("recipe", recipe.to_string());

@@ -76,19 +76,21 @@ impl Measure {
         turns: &[Turn],
         args: &BenchArgs,
     ) -> Result<(), Failure> {
+        let contenders = self.bench.contenders.clone();
+        let to_be_had = |turn: &&Turn| {
+            let name = plans[turn.cell].contender.to_string();
+            contenders.iter().any(|one| one.name == name && one.unobtainable.is_none())
+        };
+        let turns: Vec<&Turn> = turns.iter().filter(to_be_had).collect();
         for (turn, number) in turns.iter().zip(1..) {
             let plan = &plans[turn.cell];
-            let name = plan.contender.to_string();
-            let contender = self.bench.contenders.iter().find(|contender| contender.name == name);
-            let Some(contender) = contender.filter(|found| found.unobtainable.is_none()).cloned()
-            else {
-                continue;
-            };
-            let count = turns.len();
             let place = format!(
-                "{number} of {count}: {name}, {} keys, {} processes",
+                "{number} of {}: {}, {} keys, {} client{}",
+                turns.len(),
+                plan.contender,
                 plan.keys.name(),
-                plan.processes
+                plan.processes,
+                if plan.processes == 1 { "" } else { "s" }
             );
             self.terminal.live(&place);
             let outcome = self.turn(plan, turn, args).await;
@@ -96,7 +98,7 @@ impl Measure {
             let cell = &mut self.bench.cells[turn.cell];
             match outcome {
                 Ok((measurement, problem)) => {
-                    let line = progress_line(&contender, &measurement);
+                    let line = progress_line(&measurement);
                     self.terminal.step(format_args!("{place}: {line}"));
                     cell.measurements.push(measurement);
                     cell.problems.extend(problem);

@@ -35,12 +35,17 @@ pub fn bench(args: &BenchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         print(&commands.collect::<String>(), terminal)?;
         return Ok(Exit::Ok);
     }
-    if args.backends.iter().any(|contender| locktest_cluster::Store::of(contender.backend).is_some()) {
+    if args
+        .backends
+        .iter()
+        .any(|contender| locktest_cluster::Store::of(contender.backend).is_some())
+    {
         locktest_lab::preflight().map_err(Failure::set_up)?;
     }
     let started = SystemTime::now();
     let dir = directory(args, started, seed).map_err(Failure::set_up)?;
-    let expected = (time_limit(args) + AROUND_A_RUN) * u32::try_from(turns.len()).unwrap_or(u32::MAX);
+    let expected =
+        (time_limit(args) + AROUND_A_RUN) * u32::try_from(turns.len()).unwrap_or(u32::MAX);
     terminal.step(format_args!(
         "bench: {} cells, {} each: about {} minutes; seed {seed}\n  directory {}",
         plans.len(),
@@ -72,7 +77,8 @@ pub fn bench(args: &BenchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let (bench, halted) = super::runtime()?.block_on(async {
         let stop = Stop::on_signals();
         let stop = stop.context("cannot listen for signals").map_err(Failure::set_up)?;
-        let mut measure = Measure { bench, runs: dir.join("runs"), stop, terminal: terminal.clone() };
+        let mut measure =
+            Measure { bench, runs: dir.join("runs"), stop, terminal: terminal.clone() };
         measure.find_servers(&args.backends).await;
         let halted = measure.turns(&plans, &turns, args).await.err();
         Ok::<_, Failure>((measure.bench, halted))
@@ -115,8 +121,9 @@ fn check(args: &BenchArgs, plans: &[CellPlan], seed: u64) -> Result<()> {
             let text = error.to_string();
             anyhow!("{}", text.lines().next().unwrap_or_default().trim_start_matches("error: "))
         })?;
-        plan::plan(&run, seed, String::new())
-            .map_err(|error| anyhow!("{}, {} processes: {error:#}", cell.contender, cell.processes))?;
+        plan::plan(&run, seed, String::new()).map_err(|error| {
+            anyhow!("{}, {} processes: {error:#}", cell.contender, cell.processes)
+        })?;
     }
     Ok(())
 }

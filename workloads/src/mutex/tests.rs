@@ -21,7 +21,8 @@ async fn looped(plan: &Plan, client: u32, store: &FakeStore, locks: usize) -> (S
     let (control, sent) = (Control::default(), Sent::default());
     let recorder = Recorder::new(ClientId(client), RunClock::start(), sent.clone());
     let client = LockClient::new(store, plan, &recorder, &control);
-    let work = run(&client, 1, None, async |owner, _, hold: HoldPlan| hold.stay(&client, owner).await);
+    let work =
+        run(&client, 1, None, async |owner, _, hold: HoldPlan| hold.stay(&client, owner).await);
     let stop = async {
         while store.count("lock") < locks {
             tokio::task::yield_now().await;
@@ -63,6 +64,72 @@ async fn after_a_hold_the_next_acquire_is_meant_to_begin_one_rest_later() {
     let (released_ns, _) = sent.of(Function::Release, Phase::Ok)[0];
     let start_ns = released_ns + rest.as_nanos() as u64;
     assert_eq!(sent.of(Function::Acquire, Phase::Invoke)[1].1, Detail::Intended { start_ns });
+}
+
+#[tokio::test]
+async fn steady_holds_take_just_their_time_without_anything_else_and_nobody_rests() {
+    let plan = Plan { steady: true, hold_ms: 3, ..of(Workload::Mutex) };
+    for client in 0..50 {
+        let mut rng = ChaCha8Rng::seed_from_u64(client);
+        let AttemptPlan { hold, rest, .. } = plan_attempt(&mut rng, &plan, ClientId(0));
+        assert_eq!((hold.length, rest), (Duration::from_millis(3), Duration::ZERO));
+    }
+    let (control, sent, store) = (Control::default(), Sent::default(), FakeStore::new());
+    let recorder = Recorder::new(ClientId(0), RunClock::start(), sent.clone());
+    let client = LockClient::new(&store, &plan, &recorder, &control);
+    let work = run(&client, 1, None, async |_, _, _| panic!("nothing else is done"));
+    let stop = async {
+        while store.count("lock") < 3 {
+            tokio::task::yield_now().await;
+        }
+        control.hear(ToClient::Stop);
+        std::future::pending::<Ended>().await
+    };
+    let both = async {
+        tokio::select! { ended = work => ended, never = stop => never }
+    };
+    assert_eq!(recorder.attend(both).await, Ended::Stopped);
+    let released = sent.of(Function::Release, Phase::Ok);
+    let began = sent.of(Function::Acquire, Phase::Invoke);
+    // The next one is meant to begin at once.
+    assert_eq!(began[1].1, Detail::Intended { start_ns: released[0].0 });
+}
+
+#[tokio::test]
+async fn by_a_rate_each_acquire_is_meant_to_begin_at_its_arrival_however_late_it_begins() {
+    let plan = Plan { steady: true, hold_ms: 30, rate_per_s: Some(1000), ..of(Workload::Mutex) };
+    let (control, sent, store) = (Control::default(), Sent::default(), FakeStore::new());
+    let recorder = Recorder::new(ClientId(0), RunClock::start(), sent.clone());
+    let client = LockClient::new(&store, &plan, &recorder, &control);
+    let arrivals = Arrivals::of(&plan, 1, recorder.now_ns()).expect("a rate");
+    let expected = Arrivals::of(&plan, 1, 0).expect("a rate");
+    let work = run(&client, 1, Some(&arrivals), async |_, _, _| HoldEnd::Done);
+    let stop = async {
+        while store.count("lock") < 4 {
+            tokio::task::yield_now().await;
+        }
+        control.hear(ToClient::Stop);
+        std::future::pending::<Ended>().await
+    };
+    let both = async {
+        tokio::select! { ended = work => ended, never = stop => never }
+    };
+    recorder.attend(both).await;
+    let starts: Vec<u64> = sent
+        .of(Function::Acquire, Phase::Invoke)
+        .into_iter()
+        .map(|(_, detail)| match detail {
+            Detail::Intended { start_ns } => start_ns,
+            other => panic!("no intended start: {other:?}"),
+        })
+        .collect();
+    // Each hold takes far longer than the interval, so that all but the first begin late.
+    let distances = |times: &[u64]| times.windows(2).map(|two| two[1] - two[0]).collect::<Vec<_>>();
+    let expected: Vec<u64> = (0..starts.len()).map(|_| expected.next_ns()).collect();
+    for (found, expected) in distances(&starts[1..]).into_iter().zip(distances(&expected[1..])) {
+        // They are counted in floating point from another instant.
+        assert!(found.abs_diff(expected) <= 1000, "{found} and {expected}");
+    }
 }
 
 #[tokio::test]

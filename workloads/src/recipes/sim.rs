@@ -1,24 +1,25 @@
 //! The lock service of the control node, spoken to over TCP like any store.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use locktest_history::Token;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{CallError, Entry, Grant, GuardedValues, Lease, LockRecipe, Renewal, Values};
 use crate::protocol::ClientConfig;
 use crate::sim::{Reply, Request};
 
-/// A client of the sim, over as many connections as it has requests that wait.
+/// A client of the sim, over as many connections as it has requests under way.
 pub struct SimLock {
     address: String,
     ttl_ms: u64,
-    /// Requests that come back at once share one connection; a lock that waits has its own.
-    shared: Mutex<Option<Connection>>,
+    /// Connections without a request under way. One whose exchange was cut short never comes back:
+    /// its next answer would be the one to the request before.
+    idle: RefCell<Vec<Connection>>,
 }
 
 struct Connection {
@@ -32,7 +33,7 @@ impl SimLock {
         let server = config.servers.first();
         let address = server.ok_or_else(|| CallError::NotAsked("no server was named".into()))?;
         let ttl_ms = config.plan.lease_ttl_ms;
-        Ok(SimLock { address: address.clone(), ttl_ms, shared: Mutex::new(None) })
+        Ok(SimLock { address: address.clone(), ttl_ms, idle: RefCell::default() })
     }
 
     async fn connect(&self) -> Result<Connection, CallError> {
@@ -44,16 +45,17 @@ impl SimLock {
     }
 
     async fn call(&self, request: Request) -> Result<Reply, CallError> {
-        let mut slot = self.shared.lock().await;
-        // A connection whose exchange was cut short is not put back: its next answer would be the
-        // one to the request before.
-        let mut connection = match slot.take() {
+        let idle = self.idle.borrow_mut().pop();
+        let mut connection = match idle {
             Some(connection) => connection,
             None => self.connect().await?,
         };
         let reply = exchange(&mut connection, &request).await?;
-        *slot = Some(connection);
-        Ok(reply)
+        self.idle.borrow_mut().push(connection);
+        match reply {
+            Reply::Refused { reason } => Err(CallError::Refused(reason)),
+            reply => Ok(reply),
+        }
     }
 }
 
@@ -64,10 +66,7 @@ async fn exchange(connection: &mut Connection, request: &Request) -> Result<Repl
     connection.writer.write_all(&line).await.map_err(unknown)?;
     let mut answer = String::new();
     connection.reader.read_line(&mut answer).await.map_err(unknown)?;
-    match serde_json::from_str(&answer).map_err(|error| unknown(error.into()))? {
-        Reply::Refused { reason } => Err(CallError::Refused(reason)),
-        reply => Ok(reply),
-    }
+    serde_json::from_str(&answer).map_err(|error| unknown(error.into()))
 }
 
 /// A grant of which the service says no more than that it is one.
@@ -103,9 +102,7 @@ impl LockRecipe for SimLock {
         key: &str,
         _deadline: Instant,
     ) -> Result<Grant, CallError> {
-        let mut connection = self.connect().await?;
-        let request = Request::Lock { lease: *lease, key: key.to_owned() };
-        match exchange(&mut connection, &request).await? {
+        match self.call(Request::Lock { lease: *lease, key: key.to_owned() }).await? {
             Reply::Done => Ok(grant()),
             reply => Err(unexpected(reply)),
         }

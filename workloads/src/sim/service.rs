@@ -1,5 +1,6 @@
 //! The sim's server: JSON lines over TCP on loopback.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -29,8 +30,8 @@ pub struct SimServer {
 
 struct Shared {
     state: Mutex<SimState>,
-    /// Somebody who waits may have an answer.
-    turned: Notify,
+    /// Whoever waits for a lock, by lease.
+    waiting: Mutex<HashMap<u64, Arc<Notify>>>,
     origin: Instant,
     /// Until when a bug keeps the service silent.
     silent_until: Mutex<Instant>,
@@ -44,7 +45,7 @@ impl SimServer {
         let origin = Instant::now();
         let shared = Arc::new(Shared {
             state: Mutex::new(SimState::new(bug)),
-            turned: Notify::new(),
+            waiting: Mutex::default(),
             origin,
             silent_until: Mutex::new(origin),
         });
@@ -81,10 +82,21 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, SimState> {
         let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         state.advance(self.origin.elapsed());
-        if state.take_turned() {
-            self.turned.notify_waiters();
-        }
+        self.wake(&mut state);
         state
+    }
+
+    /// Wakes those who have an answer.
+    fn wake(&self, state: &mut SimState) {
+        let turned = state.take_turned();
+        if !turned.is_empty() {
+            let waiting = self.waiting();
+            turned.iter().filter_map(|lease| waiting.get(lease)).for_each(|one| one.notify_one());
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Arc<Notify>>> {
+        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// A request has come: it is looked at once the service is not silent.
@@ -113,9 +125,7 @@ impl Shared {
         let reply = {
             let mut state = self.state();
             let reply = apply(&mut state, &request);
-            if state.take_turned() {
-                self.turned.notify_waiters();
-            }
+            self.wake(&mut state);
             reply
         };
         match (reply, request) {
@@ -126,23 +136,23 @@ impl Shared {
     }
 
     async fn wait_for_lock(&self, lease: u64, key: &str) -> Reply {
-        loop {
-            let turned = self.turned.notified();
-            let mut turned = std::pin::pin!(turned);
-            // Registered before the look, so that no turn in between is missed.
-            turned.as_mut().enable();
+        // Registered before the look, so that no turn in between is missed.
+        let turned = self.waiting().entry(lease).or_default().clone();
+        let reply = loop {
             self.speak().await;
             {
                 let state = self.state();
                 if state.holds(lease, key) {
-                    return Reply::Done;
+                    break Reply::Done;
                 }
                 if !state.waits(lease, key) {
-                    return no_lease();
+                    break no_lease();
                 }
             }
-            turned.await;
-        }
+            turned.notified().await;
+        };
+        self.waiting().remove(&lease);
+        reply
     }
 }
 

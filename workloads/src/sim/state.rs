@@ -22,8 +22,10 @@ pub(crate) struct SimState {
     values: HashMap<String, u64>,
     next_lease: u64,
     grants: Grants,
-    /// Whether somebody who waits may have an answer.
-    turned: bool,
+    /// Leases that waited and have an answer.
+    turned: Vec<u64>,
+    /// No lease ends before this.
+    next_deadline: Duration,
 }
 
 struct Lease {
@@ -46,6 +48,15 @@ struct Lock {
 struct Grant {
     lease: u64,
     token: u64,
+}
+
+/// All of the service but its locks, for one of them.
+struct Service<'s> {
+    now: Duration,
+    leases: &'s mut HashMap<u64, Lease>,
+    grants: &'s mut Grants,
+    turned: &'s mut Vec<u64>,
+    next_deadline: &'s mut Duration,
 }
 
 /// What all locks share when they are granted.
@@ -71,12 +82,17 @@ impl SimState {
     /// Lets time pass, and ends every lease whose time is over.
     pub(crate) fn advance(&mut self, now: Duration) {
         self.now = self.now.max(now);
+        if self.now < self.next_deadline {
+            return;
+        }
         let is_over = |lease: &Lease| lease.deadline <= self.now;
         let over: Vec<u64> =
             self.leases.iter().filter(|(_, lease)| is_over(lease)).map(|(id, _)| *id).collect();
         for lease in over {
             self.revoke(lease);
         }
+        let deadlines = self.leases.values().map(|lease| lease.deadline);
+        self.next_deadline = deadlines.min().unwrap_or(Duration::MAX);
     }
 
     /// How long the service is silent from the request on that has come now.
@@ -84,14 +100,15 @@ impl SimState {
         self.grants.mischief.stalls()
     }
 
-    /// Whether somebody who waits may have an answer since this was last asked.
-    pub(crate) fn take_turned(&mut self) -> bool {
+    /// The leases that waited and have had an answer since this was last asked.
+    pub(crate) fn take_turned(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.turned)
     }
 
     pub(crate) fn open(&mut self, ttl: Duration) -> u64 {
         self.next_lease += 1;
         let deadline = self.now.saturating_add(ttl);
+        self.next_deadline = self.next_deadline.min(deadline);
         self.leases.insert(self.next_lease, Lease { ttl, deadline, doomed: false });
         self.next_lease
     }
@@ -125,10 +142,12 @@ impl SimState {
         let lock = self.locks.entry(key.to_owned()).or_default();
         if lock.holder.is_none() {
             lock.holder = Some(self.grants.grant(lease, granted, &mut lock.last_token, self.now));
+            self.next_deadline = self.next_deadline.min(granted.deadline);
             return Some(Locked::Granted);
         }
         if self.grants.mischief.grants_twice() {
             lock.extra.push(self.grants.grant(lease, granted, &mut lock.last_token, self.now));
+            self.next_deadline = self.next_deadline.min(granted.deadline);
             return Some(Locked::Granted);
         }
         Some(Locked::Waiting)
@@ -157,9 +176,7 @@ impl SimState {
         if let Some(lock) = self.locks.get_mut(key) {
             match &mut lock.holder {
                 Some(holder) if lost && holder.lease == lease => holder.lease = NOBODY,
-                _ => {
-                    self.turned |= lock.forget(lease, &mut self.leases, &mut self.grants, self.now)
-                }
+                _ => self.forget(lease, Some(key)),
             }
         }
         held
@@ -168,10 +185,22 @@ impl SimState {
     /// Ends a lease, and with it whatever it holds or waits for. Tells whether it existed.
     pub(crate) fn revoke(&mut self, lease: u64) -> bool {
         let existed = self.leases.remove(&lease).is_some();
-        for lock in self.locks.values_mut() {
-            self.turned |= lock.forget(lease, &mut self.leases, &mut self.grants, self.now);
-        }
+        self.forget(lease, None);
         existed
+    }
+
+    /// Takes a lock, or every lock, and every place in their queues from a lease.
+    fn forget(&mut self, lease: u64, key: Option<&str>) {
+        let SimState { now, leases, locks, grants, turned, next_deadline, .. } = self;
+        let mut service = Service { now: *now, leases, grants, turned, next_deadline };
+        match key {
+            Some(key) => {
+                if let Some(lock) = locks.get_mut(key) {
+                    lock.forget(lease, &mut service);
+                }
+            }
+            None => locks.values_mut().for_each(|lock| lock.forget(lease, &mut service)),
+        }
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<u64> {
@@ -203,28 +232,26 @@ impl SimState {
 
 impl Lock {
     /// Takes the lock, or the place in its queue, from `lease`, and serves the next in the queue.
-    /// Tells whether there was something to take.
-    fn forget(
-        &mut self,
-        lease: u64,
-        leases: &mut HashMap<u64, Lease>,
-        grants: &mut Grants,
-        now: Duration,
-    ) -> bool {
+    fn forget(&mut self, lease: u64, service: &mut Service<'_>) {
         let waiting = self.queue.len();
         self.queue.retain(|waiting| *waiting != lease);
+        if self.queue.len() != waiting {
+            service.turned.push(lease);
+        }
         self.extra.retain(|grant| grant.lease != lease);
         let held = self.holder.is_some_and(|grant| grant.lease == lease);
         if held {
             self.holder = None;
             while let Some(next) = self.queue.pop_front() {
+                service.turned.push(next);
                 // Whoever waits has a lease: with it the place in the queue goes.
-                let Some(found) = leases.get_mut(&next) else { continue };
-                self.holder = Some(grants.grant(next, found, &mut self.last_token, now));
+                let Some(found) = service.leases.get_mut(&next) else { continue };
+                let last_token = &mut self.last_token;
+                self.holder = Some(service.grants.grant(next, found, last_token, service.now));
+                *service.next_deadline = found.deadline.min(*service.next_deadline);
                 break;
             }
         }
-        held || self.queue.len() != waiting
     }
 }
 

@@ -23,7 +23,8 @@ impl Handovers {
         let releases_ns = service_queues.then(|| {
             let mut releases_ns: HashMap<KeyId, Vec<u64>> = HashMap::new();
             for attempt in &observed.attempts {
-                if let (Some(_), Some(ns)) = (attempt.acquire.ok_ns(), attempt.release_invoke_ns()) {
+                if let (Some(_), Some(ns)) = (attempt.acquire.ok_ns(), attempt.release_invoke_ns())
+                {
                     releases_ns.entry(attempt.key()).or_default().push(ns);
                 }
             }
@@ -35,7 +36,8 @@ impl Handovers {
 
     /// How long an ok acquire waited; zero for any other.
     pub(super) fn waited_ns(&self, attempt: &Attempt) -> u64 {
-        let Some((ok_ns, (session_ns, wait_ns))) = attempt.acquire.ok_ns().zip(said(attempt)) else {
+        let Some((ok_ns, (session_ns, wait_ns))) = attempt.acquire.ok_ns().zip(said(attempt))
+        else {
             return 0;
         };
         let Some(releases_ns) = &self.releases_ns else { return wait_ns };

@@ -41,8 +41,8 @@ impl Evidence<'_, '_, '_> {
         if unknown.saturating_mul(10) > acquires && !stopped {
             warnings.push(Warning::ManyUnknown { unknown, acquires });
         }
-        let load = load::load(self.observed).filter(|load| load::is_behind(load, self.observed));
-        if let Some(Load { intended_per_s, begun_per_s }) = load.filter(|_| !stopped) {
+        let behind = load::behind(self.observed).filter(|_| !stopped);
+        if let Some(Load { intended_per_s, begun_per_s }) = behind {
             let [intended_per_s, begun_per_s] =
                 [intended_per_s, begun_per_s].map(|rate| rate.round() as u64);
             warnings.push(Warning::RateNotKept { intended_per_s, begun_per_s });
