@@ -12,7 +12,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 help:
 	@echo 'make demo    partition a real Consul cluster for 30 s and judge its locks'
 	@echo 'make test    every check: format, lints, unit tests, tests on the lab'
-	@echo 'make bench   what recording, analysis and set-up cost'
+	@echo 'make bench   what recording, analysis and set-up cost; `locktest bench` measures locks'
 	@echo 'make fuzz    the long search for a wrong verdict: a million histories of each model'
 	@echo 'make soak    the long runs: every store, recipe, workload, version and fault; a hundred'
 	@echo '             control nodes that are killed; the catalogue, twice'
@@ -40,6 +40,8 @@ bench: packages
 	cargo bench -p locktest-checker --bench stream
 	cargo bench -p locktest-formats --bench run_stream
 	$(SUDO) cargo bench -p locktest-skew --bench clock_reads
+	cargo bench -p locktest --bench recording
+	$(SUDO) cargo bench -p locktest --bench client_latency
 	$(SUDO) cargo bench -p locktest --bench patched_server
 	$(SUDO) cargo bench -p locktest --bench cluster_ready
 

@@ -145,7 +145,12 @@ impl HoldPlan {
         if rest >= WORTH_TELLING {
             client.recorder().holds(owner, rest);
         }
-        match client.control().until_stop(sleep(rest)).await {
+        // A timer takes a millisecond even for nothing.
+        let stayed = match rest.is_zero() {
+            true => Some(()),
+            false => client.control().until_stop(sleep(rest)).await,
+        };
+        match stayed {
             Some(()) if self.crash => HoldEnd::Crash,
             _ => HoldEnd::Done,
         }

@@ -43,8 +43,11 @@ pub(super) fn figure(
     Figure::of(cell?.measurements.iter().filter_map(of))
 }
 
+/// A row: its name, and its figure.
+type Metric = (&'static str, fn(&Percentiles) -> Option<f64>);
+
 /// The rows of the paper's tables, and one more.
-pub(super) const METRICS: [(&str, fn(&Percentiles) -> Option<f64>); 7] = [
+pub(super) const METRICS: [Metric; 7] = [
     ("avg", |p| p.avg_ms),
     ("median", |p| p.median_ms),
     ("min", |p| p.min_ms),
