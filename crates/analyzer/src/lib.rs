@@ -13,6 +13,7 @@
 
 mod availability;
 mod clock;
+mod cost;
 mod evidence;
 mod fault_summary;
 mod faults;
@@ -142,6 +143,7 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         elections: fault_summary::elections(observed),
         election_count: observed.elections.len() as u64,
         latency: latency::latency(observed, &faults, &servers),
+        cost: cost::cost(observed),
         longest_gap_ms: longest_gap_ns.map(time::ns_to_ms),
         violation_counts: findings.counts().clone(),
         violations: findings.into_shown(),

@@ -68,6 +68,9 @@ pub struct Verdict {
     pub election_count: u64,
     /// Latency by operation, phase, fault and client.
     pub latency: Latency,
+    /// What each server node cost, in the plan's order; those that were not looked at twice while
+    /// the workload ran are missing.
+    pub cost: Vec<NodeCost>,
     /// The longest time that some client waited for a key that nobody was granted.
     pub longest_gap_ms: Option<f64>,
     /// The violations, at most a handful of each class, in time order.
@@ -173,6 +176,29 @@ pub struct RegisterCounts {
     pub failed: u64,
     /// Operations of unknown outcome.
     pub unknown: u64,
+}
+
+/// What the server processes of one node cost while the workload ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeCost {
+    /// Its name.
+    pub node: String,
+    /// The time that all but the memory is of: from the first look at the node to the last.
+    pub sampled_s: f64,
+    /// Processor time, their own and the kernel's for them. What a killed process used after the
+    /// last look at it is missing, here as below.
+    pub cpu_s: f64,
+    /// The same as a share of the time: 100 is one core all the time.
+    pub cpu_percent_of_one_core: f64,
+    /// The most resident memory that they had at once.
+    pub peak_resident_bytes: u64,
+    /// What they had written to disk.
+    pub written_bytes: u64,
+    /// What the node's network interfaces received, but for loopback: from clients, from the other
+    /// servers, and on the control path.
+    pub received_bytes: u64,
+    /// What they sent.
+    pub sent_bytes: u64,
 }
 
 /// How long the operations took.
