@@ -6,6 +6,7 @@
 //! without characters that move a cursor or reorder a line.
 
 mod check;
+mod cost;
 mod drawing;
 mod html;
 mod json;
