@@ -40,6 +40,9 @@ fn a_partitioned_consul_is_judged_and_its_lab_is_gone_afterwards() {
     assert_row(&verdict, "safety", &["held", "needs_fencing", "violated"]);
     assert_row(&verdict, "fencing", &["held", "violated"]);
     assert_eq!(verdict["version"], "1.8.7");
+    let costs = verdict["cost"].as_array().expect("a list");
+    let cpu_s = |cost: &Value| cost["cpu_s"].as_f64();
+    assert!(costs.len() == 5 && costs.iter().all(|cost| cpu_s(cost) > Some(0.0)), "{costs:?}");
 
     let audit = std::fs::read_to_string(bench.latest().join("audit.jsonl")).expect("an audit log");
     let begins = audit.lines().filter(|line| line.contains(r#""event":"begin""#)).count();

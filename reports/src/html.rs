@@ -1,6 +1,7 @@
 //! The page: one self-contained file that needs neither network nor scripts.
 
 mod bars;
+mod cost;
 mod figure;
 mod lanes;
 mod latency;

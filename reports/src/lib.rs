@@ -7,6 +7,7 @@
 
 mod bench;
 mod check;
+mod cost;
 mod drawing;
 mod html;
 mod json;

@@ -1,6 +1,7 @@
 //! The block at the end of a run: verdict first, the report's path last.
 
 mod block;
+mod cost;
 mod sketch;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ pub fn render_verdict(
         block.violation(violation, verdict);
     }
     block.latency(verdict);
+    block.cost(verdict);
     block.faults(verdict);
     block.leader_changes(verdict);
     let warnings: Vec<String> = verdict.warnings.iter().map(ToString::to_string).collect();

@@ -92,6 +92,19 @@ fn election(time_s: f64, node: &str, step: ElectionStep, line: &str) -> Election
     ElectionSeen { time_ns: at(time_s), node: node.into(), step, line: line.into() }
 }
 
+fn node_cost(n: u64) -> NodeCost {
+    NodeCost {
+        node: format!("n{n}"),
+        sampled_s: 59.0,
+        cpu_s: 23.6 / n as f64,
+        cpu_percent_of_one_core: 40.0 / n as f64,
+        peak_resident_bytes: 81_234_567 + n * MS,
+        written_bytes: 1_250_000_000 / n,
+        received_bytes: 12_345_678 / n,
+        sent_bytes: 987_654 * n,
+    }
+}
+
 /// A run in which nothing was found.
 pub(crate) fn held() -> Verdict {
     let row = |why| property(PropertyOutcome::Held, why);
@@ -200,7 +213,7 @@ pub(crate) fn held() -> Verdict {
                 recovery: Percentiles::default(),
             },
         },
-        cost: Vec::new(),
+        cost: (1..=5).map(node_cost).collect(),
         load: None,
         longest_gap_ms: Some(3150.0),
         violations: vec![],
@@ -386,6 +399,7 @@ pub(crate) fn undecided() -> Verdict {
             acquire_by_client: vec![],
             release: phases,
         },
+        cost: vec![],
         longest_gap_ms: None,
         ..held()
     }

@@ -83,6 +83,20 @@ pub(crate) fn milliseconds(ms: Option<f64>) -> String {
     }
 }
 
+/// An amount of data: `812 B`, `4.1 kB`, `81.2 MB`; a kB is 1000 bytes.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    let (mut amount, mut unit) = (bytes as f64, "B");
+    for larger in UNITS {
+        // What would be rounded to 1000.0 is the next unit's 1.0.
+        if amount < 999.95 {
+            break;
+        }
+        (amount, unit) = (amount / 1000.0, larger);
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{amount:.1} {unit}") }
+}
+
 /// `1 acquire`, `2 acquires`.
 pub(crate) fn count(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
@@ -147,6 +161,14 @@ mod tests {
         assert_eq!(milliseconds(Some(1234.5)), "1234");
         assert_eq!(milliseconds(Some(f64::NAN)), "-");
         assert_eq!(milliseconds(None), "-");
+    }
+
+    #[test]
+    fn an_amount_of_data_has_the_unit_that_its_size_calls_for() {
+        assert_eq!([0, 999, 1000].map(bytes), ["0 B", "999 B", "1.0 kB"]);
+        assert_eq!([4_140, 999_949, 999_950].map(bytes), ["4.1 kB", "999.9 kB", "1.0 MB"]);
+        assert_eq!([81_234_567, 1_500_000_000].map(bytes), ["81.2 MB", "1.5 GB"]);
+        assert_eq!(bytes(u64::MAX), "18446744.1 TB");
     }
 
     #[test]

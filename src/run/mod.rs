@@ -7,6 +7,7 @@ mod live;
 mod logs;
 mod prober;
 mod recording;
+mod sampler;
 pub mod servers;
 mod session;
 mod stop;

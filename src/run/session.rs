@@ -25,6 +25,7 @@ use super::live::LiveLine;
 use super::logs;
 use super::prober::Prober;
 use super::recording::Recording;
+use super::sampler::Sampler;
 use super::servers::Program;
 use super::stop::Stop;
 use super::target::Target;
@@ -308,12 +309,15 @@ impl Session {
         self.milestone(recording, Milestone::ClusterReady).await.map_err(Failure::set_up)?;
         self.terminal.step(format_args!("{:>6.2} s  every server answered a write", self.now_s()));
         let prober = Prober::start(target, self.clock, &recording.sender());
+        let limit = Duration::from_millis(self.run.plan.time_limit_ms);
+        let sampler = Sampler::start(target, limit, self.clock, &recording.sender());
         let fleet = self.start_fleet(target, client, recording).map_err(Failure::set_up)?;
         let watcher = self.watch(recording);
         let result = self.contend(&fleet, &prober, nemesis, ready_ns, recording).await;
         drop(watcher);
         let stopped = fleet.stop().await;
         drop(prober);
+        sampler.stop().await;
         result?;
         stopped.map_err(Failure::set_up)?;
         self.milestone(recording, Milestone::End).await.map_err(Failure::set_up)

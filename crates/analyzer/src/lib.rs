@@ -13,6 +13,7 @@
 
 mod availability;
 mod clock;
+mod cost;
 mod evidence;
 mod fault_summary;
 mod faults;
@@ -143,7 +144,7 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         elections: fault_summary::elections(observed),
         election_count: observed.elections.len() as u64,
         latency: latency::latency(observed, &faults, &servers),
-        cost: Vec::new(),
+        cost: cost::cost(observed),
         load: load::load(observed),
         longest_gap_ms: longest_gap_ns.map(time::ns_to_ms),
         violation_counts: findings.counts().clone(),

@@ -70,7 +70,8 @@ pub struct Verdict {
     pub latency: Latency,
     /// What was asked and what was done of a rate; `None` if the run had none.
     pub load: Option<Load>,
-    /// What each server node cost.
+    /// What each server node cost, in the plan's order; those that were not looked at twice while
+    /// the workload ran are missing.
     pub cost: Vec<NodeCost>,
     /// The longest time that some client waited for a key that nobody was granted.
     pub longest_gap_ms: Option<f64>,
@@ -181,6 +182,29 @@ pub struct RegisterCounts {
     pub unknown: u64,
 }
 
+/// What the server processes of one node cost while the workload ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeCost {
+    /// Its name.
+    pub node: String,
+    /// The time that all but the memory is of: from the first look at the node to the last.
+    pub sampled_s: f64,
+    /// Processor time, their own and the kernel's for them. What a killed process used after the
+    /// last look at it is missing, here as below.
+    pub cpu_s: f64,
+    /// The same as a share of the time: 100 is one core all the time.
+    pub cpu_percent_of_one_core: f64,
+    /// The most resident memory that they had at once.
+    pub peak_resident_bytes: u64,
+    /// What they had written to disk.
+    pub written_bytes: u64,
+    /// What the node's network interfaces received, but for loopback: from clients, from the other
+    /// servers, and on the control path.
+    pub received_bytes: u64,
+    /// What they sent.
+    pub sent_bytes: u64,
+}
+
 /// How long the operations took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
@@ -218,23 +242,6 @@ pub struct Load {
     pub intended_per_s: f64,
     /// How many began.
     pub begun_per_s: f64,
-}
-
-/// TEMPORARY.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeCost {
-    /// x
-    pub cpu_percent_of_one_core: Option<f64>,
-    /// x
-    pub peak_resident_bytes: u64,
-    /// x
-    pub written_bytes: u64,
-    /// x
-    pub received_bytes: u64,
-    /// x
-    pub sent_bytes: u64,
-    /// x
-    pub sampled_s: f64,
 }
 
 /// One operation's latency in each phase of the run. An operation belongs to the phase in which it

@@ -62,12 +62,41 @@ impl AuditLog {
     }
 
     pub(crate) fn end(&self, number: u64, result: &Result<RemoteOutput, RemoteError>) {
+        match result {
+            Ok(output) => self.write_end(number, Some(output.status), None),
+            Err(error) => self.write_end(number, None, Some(error.to_string())),
+        }
+    }
+
+    /// The begin of a command that goes on until it is dropped, and so is its entry.
+    pub(crate) fn begin_stream(&self, node: &str, command: &RemoteCommand) -> OpenEntry {
+        OpenEntry { number: self.begin(node, command), audit: self.clone(), error: None }
+    }
+
+    fn write_end(&self, number: u64, status: Option<i32>, error: Option<String>) {
         let Some(sink) = &self.sink else { return };
-        let (status, error) = match result {
-            Ok(output) => (Some(output.status), None),
-            Err(error) => (None, Some(error.to_string())),
-        };
         sink.write(&Line::End { command: number, time_ns: (sink.now_ns)(), status, error });
+    }
+}
+
+/// A command whose end is written when this is dropped.
+pub(crate) struct OpenEntry {
+    audit: AuditLog,
+    number: u64,
+    error: Option<String>,
+}
+
+impl OpenEntry {
+    /// Ends it by an error, which is handed back.
+    pub(crate) fn fail(mut self, error: RemoteError) -> RemoteError {
+        self.error = Some(error.to_string());
+        error
+    }
+}
+
+impl Drop for OpenEntry {
+    fn drop(&mut self) {
+        self.audit.write_end(self.number, None, self.error.take());
     }
 }
 

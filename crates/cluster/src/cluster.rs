@@ -17,6 +17,7 @@ use crate::sentinel;
 use crate::service::{NodeLayout, Service};
 use crate::ssh::SshCluster;
 use crate::store::Store;
+use crate::usage::{self, Usages};
 
 /// A pause between two probe writes while waiting for a server.
 const PROBE_PAUSE: Duration = Duration::from_millis(50);
@@ -195,6 +196,13 @@ impl Cluster {
             logs.push((service.name, output.stdout));
         }
         Ok(logs)
+    }
+
+    /// Looks once a second at what the servers of a node cost, for at most `limit`.
+    pub async fn usages(&self, node: NodeId, limit: Duration) -> Result<Usages<'_>, RemoteError> {
+        let Node { member, services, .. } = self.node(node);
+        let lines = self.ssh.stream(&member.name, &usage::watch(services, limit)).await?;
+        Ok(Usages::new(node, lines))
     }
 
     /// One real write through one server; the error is in words.

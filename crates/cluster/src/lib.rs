@@ -22,7 +22,9 @@ mod sentinel;
 mod service;
 mod ssh;
 mod store;
+mod stream;
 mod upload;
+mod usage;
 mod zookeeper;
 
 pub use audit::{AuditLog, NowNs};
@@ -37,4 +39,6 @@ pub use remote::{CONTROL, Remote, RemoteCommand, RemoteError, RemoteOutput, SshT
 pub use service::{NodeLayout, STATE_FUNCTION, Service, ServiceClock, TellsTime, quote};
 pub use ssh::SshCluster;
 pub use store::Store;
+pub use stream::LineStream;
 pub use upload::{binary_version, upload};
+pub use usage::Usages;

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
+use openssh::{KnownHosts, OwningCommand, Session, SessionBuilder, Stdio};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::audit::AuditLog;
 use crate::local;
 use crate::remote::{CONTROL, GRACE, Remote, RemoteCommand, RemoteError, RemoteOutput, SshTarget};
+use crate::stream::LineStream;
 
 /// sshd refuses the eleventh session of a connection by default; eight leave room for a person.
 const SESSIONS_PER_NODE: usize = 8;
@@ -65,6 +66,60 @@ impl SshCluster {
         }
     }
 
+    /// Starts `command` on a server node and hands out what it prints, line by line. The caller is
+    /// the one who tries again.
+    pub async fn stream(
+        &self,
+        node: &str,
+        command: &RemoteCommand,
+    ) -> Result<LineStream<'_>, RemoteError> {
+        let (link, permit) = self.admit(node, command).await?;
+        let entry = self.audit.begin_stream(node, command);
+        let session = match self.connect(link, command).await {
+            Ok(session) => session,
+            Err(error) => return Err(entry.fail(error)),
+        };
+        let mut remote = on_node(session.clone(), command);
+        remote.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        match remote.spawn().await {
+            Ok(child) => Ok(LineStream::new(child, permit, entry)),
+            Err(error) => {
+                self.forget(link, &session).await;
+                Err(entry.fail(lost(link, command, with_causes(&error))))
+            }
+        }
+    }
+
+    /// The link to a node, and one of its sessions.
+    async fn admit(
+        &self,
+        node: &str,
+        command: &RemoteCommand,
+    ) -> Result<(&Link, SemaphorePermit<'_>), RemoteError> {
+        let unreachable = |reason: &str| RemoteError::Unreachable {
+            node: node.to_owned(),
+            purpose: command.purpose.clone(),
+            reason: reason.to_owned(),
+        };
+        let link =
+            self.links.get(node).ok_or_else(|| unreachable("the cluster has no such node"))?;
+        let permit =
+            link.permits.acquire().await.map_err(|_| unreachable("the cluster was closed"))?;
+        Ok((link, permit))
+    }
+
+    async fn connect(
+        &self,
+        link: &Link,
+        command: &RemoteCommand,
+    ) -> Result<Arc<Session>, RemoteError> {
+        self.session(link).await.map_err(|reason| RemoteError::Unreachable {
+            node: link.target.name.clone(),
+            purpose: command.purpose.clone(),
+            reason,
+        })
+    }
+
     async fn session(&self, link: &Link) -> Result<Arc<Session>, String> {
         let mut slot = link.session.lock().await;
         if let Some(session) = &*slot {
@@ -104,12 +159,7 @@ impl SshCluster {
         link: &Link,
         command: &RemoteCommand,
     ) -> Result<RemoteOutput, RemoteError> {
-        let node = &link.target.name;
-        let session = self.session(link).await.map_err(|reason| RemoteError::Unreachable {
-            node: node.clone(),
-            purpose: command.purpose.clone(),
-            reason,
-        })?;
+        let session = self.connect(link, command).await?;
         let result = timeout(command.timeout + GRACE, execute(session.clone(), command)).await;
         let reason = match result {
             Ok(Ok(output)) => return Ok(output),
@@ -117,7 +167,7 @@ impl SshCluster {
             Err(_) => format!("no answer within {:?}", command.timeout + GRACE),
         };
         self.forget(link, &session).await;
-        Err(RemoteError::Lost { node: node.clone(), purpose: command.purpose.clone(), reason })
+        Err(lost(link, command, reason))
     }
 }
 
@@ -129,15 +179,7 @@ impl Remote for SshCluster {
             self.audit.end(entry, &result);
             return result;
         }
-        let unreachable = |reason: &str| RemoteError::Unreachable {
-            node: node.to_owned(),
-            purpose: command.purpose.clone(),
-            reason: reason.to_owned(),
-        };
-        let link =
-            self.links.get(node).ok_or_else(|| unreachable("the cluster has no such node"))?;
-        let _permit =
-            link.permits.acquire().await.map_err(|_| unreachable("the cluster was closed"))?;
+        let (link, _permit) = self.admit(node, command).await?;
         let entry = self.audit.begin(node, command);
         let mut result = self.attempt(link, command).await;
         // A connection that broke while idle fails the first command that uses it. Commands are
@@ -150,18 +192,27 @@ impl Remote for SshCluster {
     }
 }
 
+fn lost(link: &Link, command: &RemoteCommand, reason: String) -> RemoteError {
+    RemoteError::Lost { node: link.target.name.clone(), purpose: command.purpose.clone(), reason }
+}
+
+/// What the node is to run, without its streams.
+fn on_node(session: Arc<Session>, command: &RemoteCommand) -> OwningCommand<Arc<Session>> {
+    // Dropping what was started does not stop the remote process; the node's own `timeout` does. When
+    // a signal ends it or the script, the outer shell makes a status of that: no status at all means
+    // that the connection broke. The `exit` keeps that shell from becoming `timeout` itself.
+    let seconds = format!("{:.3}", command.timeout.as_secs_f64());
+    let outer = "timeout -k 1 \"$0\" sh -c \"$1\"; exit $?";
+    let mut remote = session.arc_command("sh");
+    remote.args(["-c", outer, &seconds, &command.script]);
+    remote
+}
+
 async fn execute(
     session: Arc<Session>,
     command: &RemoteCommand,
 ) -> Result<RemoteOutput, openssh::Error> {
-    // Dropping the future does not stop the remote process; the node's own `timeout` does. When a
-    // signal ends it or the script, the outer shell makes a status of that: no status at all means
-    // that the connection broke. The `exit` keeps that shell from becoming `timeout` itself.
-    let seconds = format!("{:.3}", command.timeout.as_secs_f64());
-    let outer = "timeout -k 1 \"$0\" sh -c \"$1\"; exit $?";
-    let mut child = session
-        .arc_command("sh")
-        .args(["-c", outer, &seconds, &command.script])
+    let mut child = on_node(session, command)
         .stdin(if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

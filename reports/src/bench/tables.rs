@@ -207,7 +207,7 @@ fn cost(bench: &Bench) -> Option<Table> {
             Row {
                 name: format!("{} keys", keys.name()),
                 cells: vec![
-                    cost_range(cell, |node| node.cpu_percent_of_one_core, 1.0),
+                    cost_range(cell, |node| Some(node.cpu_percent_of_one_core), 1.0),
                     cost_range(cell, |node| Some(node.peak_resident_bytes as f64), 1e6),
                     cost_range(cell, |node| per_s(node.written_bytes, node.sampled_s), 1e3),
                     cost_range(cell, |node| per_s(node.received_bytes, node.sampled_s), 1e3),

@@ -5,7 +5,7 @@ use locktest_history::{History, Milestone, Record};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::parts::{MAX_SENTENCE, badge, list, sentence_case, sign, tone_class};
-use super::{latency, sections, timeline};
+use super::{cost, latency, sections, timeline};
 use crate::text::{count, seconds, utc, visible};
 use crate::wording;
 
@@ -48,6 +48,7 @@ pub(crate) fn page(verdict: &Verdict, history: &History, holds: &[Hold]) -> Mark
                         (timeline::timeline(verdict, history, holds))
                     }
                     (latency::latency(verdict))
+                    (cost::cost(verdict))
                     (sections::faults(verdict))
                     (sections::elections(verdict))
                     (sections::all_violations(verdict))

@@ -182,6 +182,23 @@ fn latency_is_shown_by_phase_fault_and_client_and_a_number_from_few_samples_is_m
 }
 
 #[test]
+fn what_each_node_cost_is_shown_and_nothing_of_a_run_that_was_not_sampled() {
+    let mut verdict = testing::held();
+    let (history, holds) = testing::run(5, &verdict, 50);
+    let html = render(&verdict, &history, &holds);
+    let cells = ["23.60", "40.0", "82.2 MB", "1.2 GB", "12.3 MB", "987.7 kB"];
+    let cells: String = cells.map(|cell| format!("<td class=\"n\">{cell}</td>")).concat();
+    assert!(html.contains(&format!("<th scope=\"row\">n1</th>{cells}</tr>")));
+    assert!(html.contains("The network includes replication and the control path."));
+    verdict.cost[0].node = "<b>\u{202e}".into();
+    assert!(!render(&verdict, &history, &holds).contains("<b>\u{202e}"));
+    verdict.cost = vec![verdict.cost[1].clone(); 70];
+    assert!(render(&verdict, &history, &holds).contains("10 more nodes in verdict.json"));
+    verdict.cost.clear();
+    assert!(!render(&verdict, &history, &holds).contains("Cost per node"));
+}
+
+#[test]
 fn elections_are_marked_on_the_lanes_of_their_servers_and_listed() {
     let mut verdict = testing::held();
     let (history, holds) = testing::run(5, &verdict, 50);

@@ -53,6 +53,16 @@ fn what_each_server_said_to_the_owners_of_a_redlock() {
     snapshot("split_redlock", &testing::split_redlock());
 }
 
+#[test]
+fn more_nodes_than_fit_are_left_to_the_page() {
+    let mut verdict = testing::held();
+    verdict.cost = vec![verdict.cost[0].clone(); 12];
+    let block = render(&verdict, 80, false);
+    assert!(block.contains("\n 3 more in the report\n"), "{block}");
+    verdict.cost.clear();
+    assert!(!render(&verdict, 80, false).contains("memory"));
+}
+
 const GREEN: &str = "\u{1b}[32m";
 const YELLOW: &str = "\u{1b}[33m";
 const RED: &str = "\u{1b}[31m";
