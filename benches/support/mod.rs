@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use locktest_cluster::{
-    AuditLog, Cluster, Deployment, Member, NodeLayout, Release, SshCluster, SshTarget, Store, upload,
+    AuditLog, Cluster, Deployment, Member, NodeLayout, Release, SshCluster, SshTarget, Store,
+    upload,
 };
 use locktest_history::{ClientId, NodeId, Plan};
 use locktest_lab::packages::{PackageRequest, obtain};

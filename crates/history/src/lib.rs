@@ -32,8 +32,8 @@ pub use fault::{
 pub use import::{ImportError, import_json_lines};
 pub use plan::{Bounds, DrawnFault, FixedFault, HolderPolicy, Plan, PlannedFault, Run};
 pub use record::{
-    ClientExit, Election, ElectionStep, ExitCause, LeaderView, Milestone, Probe, ProcessUsage, Record,
-    Usage,
+    ClientExit, Election, ElectionStep, ExitCause, LeaderView, Milestone, Probe, ProcessUsage,
+    Record, Usage,
 };
 pub use run_dir::{RunDir, RunDirError, write_atomically};
 pub use service::{
