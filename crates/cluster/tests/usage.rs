@@ -2,10 +2,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use locktest_cluster::{
-    Cluster, Deployment, Installation, NodeLayout, Release, RemoteCommand, Store, Usages,
+    AuditLog, Cluster, Deployment, Installation, NodeLayout, Release, RemoteCommand, Store, Usages,
 };
 use locktest_history::{NodeId, Recipe, RedisOptions, Usage};
 use locktest_lab::packages::{PackageRequest, obtain};
@@ -91,7 +92,8 @@ async fn the_loop_ends_by_itself_when_its_time_is_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_its_connection_and_the_next_one_has_another() {
     let scene = Scene::with_nodes(1).await;
-    let ssh = scene.connect(locktest_cluster::AuditLog::none());
+    let path = scene.folder.path().join("audit.jsonl");
+    let ssh = scene.connect(AuditLog::open(&path, Arc::new(|| 0)).expect("an audit log"));
     let endless = RemoteCommand::new("try something", "while echo $PPID; do sleep 0.05; done");
     let mut lines = ssh.stream("n1", &endless).await.expect("a stream");
     lines.next().await.expect("a line");
@@ -106,6 +108,14 @@ async fn a_stream_ends_with_its_connection_and_the_next_one_has_another() {
     let rest = async { while lines.next().await.is_some() {} };
     tokio::time::timeout(PATIENCE, rest).await.expect("an end");
     let again = async || ssh.stream("n1", &endless).await.ok();
-    let mut lines = wait_for("another connection", again).await;
-    lines.next().await.expect("a line");
+    let mut other_lines = wait_for("another connection", again).await;
+    other_lines.next().await.expect("a line");
+
+    let audited = |event: &str| {
+        let text = std::fs::read_to_string(&path).expect("an audit log");
+        text.matches(&format!(r#""event":"{event}""#)).count()
+    };
+    assert_eq!(audited("begin"), audited("end") + 2, "two streams are still open");
+    drop((lines, other_lines));
+    assert_eq!(audited("begin"), audited("end"));
 }
