@@ -22,7 +22,7 @@ pub fn announcement(run: &Run, faults_of: Option<&Path>, run_dir: &RunDir) -> St
     format!(
         "run {id}: {backend} {version}{recipe}, workload {workload}\n  \
          nodes     {nodes}\n  \
-         clients   {clients} on {keys} {locks}{s}{lease}\n  \
+         clients   {clients}{owners} on {keys} {locks}{s}{lease}{rate}\n  \
          faults    {faults}\n  \
          time      {time}\n  \
          seed      {seed}\n  \
@@ -33,6 +33,11 @@ pub fn announcement(run: &Run, faults_of: Option<&Path>, run_dir: &RunDir) -> St
         workload = plan.workload,
         nodes = plan.nodes.join(" "),
         clients = plan.client_seeds.len(),
+        owners = match plan.owners_per_client {
+            1 => String::new(),
+            owners => format!(" of {owners} owners"),
+        },
+        rate = plan.rate_per_s.map(|rate| format!(", {rate} acquires/s")).unwrap_or_default(),
         keys = plan.keys.len(),
         s = if plan.keys.len() == 1 { "" } else { "s" },
         time = time(plan.time_limit_ms),
