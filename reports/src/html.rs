@@ -7,6 +7,7 @@ mod lanes;
 mod latency;
 mod page;
 mod parts;
+mod percentiles;
 mod scale;
 mod sections;
 #[cfg(test)]

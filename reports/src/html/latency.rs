@@ -4,6 +4,7 @@ use locktest_analyzer::{Latency, Verdict};
 use maud::{Markup, html};
 
 use super::parts::sentence_case;
+use super::percentiles;
 use crate::latency::{self, COLUMNS, LOW_N_NOTE, Row};
 use crate::text::{count, visible};
 use crate::wording;
@@ -41,6 +42,7 @@ pub(crate) fn latency(verdict: &Verdict) -> Markup {
                 h3 { (sentence_case(name)) ", by the phase in which it began" }
                 (table("phase", rows))
             }
+            (percentiles::plot(&verdict.latency))
             @if !intended.is_empty() {
                 h3 { "Acquire, from when its client meant to begin" }
                 (table("phase", &intended))
