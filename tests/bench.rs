@@ -72,13 +72,14 @@ fn a_stall_of_the_server_is_in_the_percentiles_from_the_intended_start_and_not_i
     let intended = &latency["acquire_intended"];
     assert!(median_ms(intended, "fault") > 500.0, "{intended:#}");
     let actual = &latency["acquire"];
-    for phase in ["quiet", "recovery"] {
-        let p90_ms = actual[phase]["p90_ms"].as_f64();
-        assert!(p90_ms.is_none_or(|ms| ms < 500.0), "{actual:#}");
+    for phase in ["quiet", "fault", "recovery"] {
+        // At most the few that were under way when the server stopped took long.
+        let ms = actual[phase]["median_ms"].as_f64();
+        assert!(ms.is_none_or(|ms| ms < 100.0), "{actual:#}");
     }
-    // All but the one that was under way began when the server went on.
-    assert!(actual["fault"]["n"].as_u64() < Some(10), "{actual:#}");
-    assert!(intended["fault"]["n"].as_u64() > Some(50), "{intended:#}");
+    // What was meant to begin meanwhile began when the server went on.
+    let began = |phases: &Value| phases["fault"]["n"].as_u64().expect("a number");
+    assert!(began(intended) > 3 * began(actual), "{latency:#}");
     assert_eq!(lab_traces(), before);
 }
 

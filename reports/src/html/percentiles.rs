@@ -16,9 +16,12 @@ const LEFT: f64 = 84.0;
 /// Room for the names of the lines.
 const RIGHT: f64 = 210.0;
 
+/// A place on the x axis: its name, and its figure.
+type Step = (&'static str, fn(&Percentiles) -> Option<f64>);
+
 /// What stands on the x axis, equally far apart: each step leaves out a tenth of what the one before
 /// did.
-const STEPS: [(&str, fn(&Percentiles) -> Option<f64>); 6] = [
+const STEPS: [Step; 6] = [
     ("least", |p| p.min_ms),
     ("50 %", |p| p.median_ms),
     ("90 %", |p| p.p90_ms),
@@ -45,15 +48,14 @@ pub(crate) fn plot(latency: &Latency) -> Markup {
         lines.extend(self::lines(intended, ", intended start"));
     }
     let values = || lines.iter().flat_map(|line| &line.points_ms).map(|(_, ms)| *ms);
-    let (Some(least), Some(greatest)) = (values().reduce(f64::min), values().reduce(f64::max)) else {
+    let (Some(least), Some(greatest)) = (values().reduce(f64::min), values().reduce(f64::max))
+    else {
         return html! {};
     };
     let decades = (least.log10().floor() as i32)..=(greatest.log10().ceil() as i32);
     let span = f64::from((decades.end() - decades.start()).max(1));
     let y = |ms: f64| BOTTOM - (ms.log10() - f64::from(*decades.start())) / span * (BOTTOM - TOP);
-    let x = |step: usize| {
-        LEFT + step as f64 / (STEPS.len() - 1) as f64 * (WIDTH - LEFT - RIGHT)
-    };
+    let x = |step: usize| LEFT + step as f64 / (STEPS.len() - 1) as f64 * (WIDTH - LEFT - RIGHT);
     let names = names(&lines, y);
     html! {
         figure {
@@ -91,7 +93,8 @@ fn lines(phases: &Phases, suffix: &str) -> Vec<Line> {
     let is_intended = !suffix.is_empty();
     let line = |(name, class, intended_class, percentiles): (&str, _, _, &Percentiles)| {
         let points = STEPS.iter().enumerate();
-        let points = points.filter_map(|(step, (_, of))| Some((step, of(percentiles)?.max(LEAST_MS))));
+        let points =
+            points.filter_map(|(step, (_, of))| Some((step, of(percentiles)?.max(LEAST_MS))));
         Line {
             name: format!("{name}{suffix}"),
             class: if is_intended { intended_class } else { class },
@@ -170,7 +173,8 @@ mod tests {
 
     #[test]
     fn equal_samples_and_samples_of_nothing_have_a_plot() {
-        let zero = Percentiles { n: 1, min_ms: Some(0.0), max_ms: Some(0.0), ..Percentiles::default() };
+        let zero =
+            Percentiles { n: 1, min_ms: Some(0.0), max_ms: Some(0.0), ..Percentiles::default() };
         let phases =
             Phases { quiet: zero, fault: Percentiles::default(), recovery: Percentiles::default() };
         let latency =

@@ -20,7 +20,7 @@ fn render(verdict: &Verdict, history: &History, holds: &[Hold]) -> String {
 /// nothing but SVG: an HTML element would make the browser leave the drawing.
 fn assert_well_formed(html: &str) {
     const VOID: [&str; 3] = ["meta", "br", "!DOCTYPE"];
-    const SVG: [&str; 7] = ["defs", "line", "path", "pattern", "rect", "text", "title"];
+    const SVG: [&str; 8] = ["circle", "defs", "line", "path", "pattern", "rect", "text", "title"];
     let mut open: Vec<&str> = Vec::new();
     let (before, rest) = html.split_once("<style>").expect("a style");
     let (_, after) = rest.split_once("</style>").expect("the style's end");
