@@ -46,10 +46,18 @@ pub(crate) fn latency(verdict: &Verdict) -> Markup {
             @if !intended.is_empty() {
                 h3 { "Acquire, from when its client meant to begin" }
                 (table("phase", &intended))
-                p.note {
-                    "A client means to ask again as soon as it knows how its last attempt ended, and a short pause later "
-                    "if that attempt failed. What kept it from asking, such as a store that was slow to take back "
-                    "what the last attempt left, or a process that did not run, counts here and not above."
+                @if let Some(load) = verdict.load {
+                    p.note {
+                        (format!("{:.0}", load.intended_per_s)) " acquires a second were meant to begin, at random times, "
+                        "whatever became of those before; " (format!("{:.0}", load.begun_per_s)) " did. One that could not "
+                        "begin when it was meant to counts from then."
+                    }
+                } @else {
+                    p.note {
+                        "A client means to ask again as soon as it knows how its last attempt ended, and a short pause later "
+                        "if that attempt failed. What kept it from asking, such as a store that was slow to take back "
+                        "what the last attempt left, or a process that did not run, counts here and not above."
+                    }
                 }
             }
             @if verdict.workload.takes_locks() && !by_fault.is_empty() {
