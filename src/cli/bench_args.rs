@@ -61,9 +61,9 @@ pub struct BenchArgs {
     /// How long each lock is held.
     #[arg(long, default_value = "5ms", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub hold: Duration,
-    /// The lease's time to live.
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
-    pub lease_ttl: Duration,
+    /// The lease's time to live [default: 10s, under faults 2s].
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub lease_ttl: Option<Duration>,
     /// How many servers each store has.
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub nodes_count: u16,

@@ -75,6 +75,13 @@ pub fn time_limit(args: &BenchArgs) -> Duration {
     args.time_limit.unwrap_or(Duration::from_secs(default_s))
 }
 
+/// The lease's time to live. Under faults a long one would only measure itself: how long the lock of a
+/// holder that is gone stays taken.
+fn lease_ttl(args: &BenchArgs) -> Duration {
+    let default_s = if args.under.is_some() { 2 } else { 10 };
+    args.lease_ttl.unwrap_or(Duration::from_secs(default_s))
+}
+
 /// The command line of a run of a cell.
 pub fn command(cell: &CellPlan, args: &BenchArgs, seed: u64) -> String {
     let CellPlan { contender: ContenderArg { backend, recipe, version }, keys, processes } = cell;
@@ -105,7 +112,7 @@ pub fn command(cell: &CellPlan, args: &BenchArgs, seed: u64) -> String {
         flag("owners-per-client", args.owners_per_client.to_string());
     }
     flag("hold", time(args.hold));
-    flag("lease-ttl", time(args.lease_ttl));
+    flag("lease-ttl", time(lease_ttl(args)));
     if let Some(rate) = args.rate {
         flag("rate", rate.to_string());
     }

@@ -47,7 +47,7 @@ pub fn bench(args: &BenchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let expected =
         (time_limit(args) + AROUND_A_RUN) * u32::try_from(turns.len()).unwrap_or(u32::MAX);
     terminal.step(format_args!(
-        "bench: {} cells, {} each: about {} minutes; seed {seed}\n  directory {}",
+        "bench: {} cells, {} each: about {} min; seed {seed}\n  directory {}",
         plans.len(),
         if args.repeat == 1 { "once".into() } else { format!("{} times", args.repeat) },
         expected.as_secs().div_ceil(60),
