@@ -5,6 +5,7 @@ mod catalog_args;
 mod choices;
 mod fault_args;
 mod recorded;
+mod report_args;
 mod run_args;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ pub use bench_args::{BenchArgs, BenchFormat, ContenderArg};
 pub use catalog_args::{CatalogArgs, CatalogCommand, CatalogRunArgs};
 pub use fault_args::{FaultArgs, Limit, NemesisWord, TargetChoice};
 pub use recorded::{parse_run, run_args_of, words_of};
+pub use report_args::ReportArgs;
 pub use run_args::{OutputFormat, RunArgs};
 
 use crate::config;
@@ -39,6 +41,7 @@ Examples:
   locktest --backend etcd --nemesis client-pause     a holder that sleeps longer than its lease
   locktest --backend sim --sim-bug double-grant      see the alarm ring, without root
   locktest replay store/latest                       the same run with the same faults
+  locktest report store                              every run so far, by store and by fault
   locktest catalog run etcd-11456                    a published failure, found again
 
 Exit codes:
@@ -89,6 +92,8 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     /// Judge a run again, or any history that you have.
     Check(CheckArgs),
+    /// Make the pages of runs again, or one page over a folder of runs.
+    Report(ReportArgs),
     /// Undo every fault that a killed run left behind.
     Heal(HealArgs),
     /// Raise, list, enter or remove a lab.

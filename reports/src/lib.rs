@@ -12,6 +12,7 @@ mod drawing;
 mod html;
 mod json;
 mod latency;
+mod matrix;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -27,4 +28,6 @@ pub use check::{
 };
 pub use html::render_html;
 pub use json::render_json;
+pub use matrix::{Matrix, MatrixRun, UnreadableRun, render_matrix, render_matrix_html};
 pub use terminal::{Paths, Style, render_verdict};
+pub use text::visible_path;
