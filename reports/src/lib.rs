@@ -7,6 +7,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod cost;
 mod drawing;
 mod html;
@@ -25,6 +26,10 @@ pub use bench::{
 };
 pub use check::{
     CheckOutcome, CheckReport, InvolvedReport, ObjectReport, Stamps, Subject, render_check,
+};
+pub use compare::{
+    BenchToCompare, Comparison, RunToCompare, compare_benches, compare_runs, render_comparison,
+    render_comparison_html, render_comparison_markdown,
 };
 pub use html::render_html;
 pub use json::render_json;
