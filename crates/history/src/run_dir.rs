@@ -211,6 +211,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_replaced_stays_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let path = folder.path().join("report.html");
+        fs::create_dir_all(path.join("in-the-way")).expect("a folder");
+        write_atomically(&path, b"new").expect_err("a folder is no file");
+        let names = fs::read_dir(folder.path()).expect("a folder").flatten();
+        assert_eq!(names.map(|entry| entry.file_name()).collect::<Vec<_>>(), ["report.html"]);
+        assert!(path.join("in-the-way").exists());
+    }
+
+    #[test]
     fn a_folder_without_a_history_is_not_a_run_directory() {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let error = RunDir::open(folder.path()).expect_err("no history");
