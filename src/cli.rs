@@ -3,8 +3,10 @@
 mod bench_args;
 mod catalog_args;
 mod choices;
+mod compare_args;
 mod fault_args;
 mod recorded;
+mod report_args;
 mod run_args;
 
 use std::ffi::OsString;
@@ -20,8 +22,10 @@ use locktest_formats::Format;
 
 pub use bench_args::{BenchArgs, BenchFormat, ContenderArg};
 pub use catalog_args::{CatalogArgs, CatalogCommand, CatalogRunArgs};
+pub use compare_args::{CompareArgs, CompareFormat};
 pub use fault_args::{FaultArgs, Limit, NemesisWord, TargetChoice};
 pub use recorded::{parse_run, run_args_of, words_of};
+pub use report_args::ReportArgs;
 pub use run_args::{OutputFormat, RunArgs};
 
 use crate::config;
@@ -39,10 +43,13 @@ Examples:
   locktest --backend etcd --nemesis client-pause     a holder that sleeps longer than its lease
   locktest --backend sim --sim-bug double-grant      see the alarm ring, without root
   locktest replay store/latest                       the same run with the same faults
+  locktest report store                              every run so far, by store and by fault
+  locktest compare store/A store/B                   two runs side by side
   locktest catalog run etcd-11456                    a published failure, found again
 
 Exit codes:
   0 no violation    1 violation          2 usage            3 inconclusive
+  4 a regression against the baseline (compare)
   5 set-up failed, or no fault took effect  6 a fault was left behind
   70 internal error                      130 interrupted, after healing
 
@@ -89,6 +96,10 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     /// Judge a run again, or any history that you have.
     Check(CheckArgs),
+    /// Make the pages of runs again, or one page over a folder of runs.
+    Report(ReportArgs),
+    /// Put runs, or benches, side by side.
+    Compare(CompareArgs),
     /// Undo every fault that a killed run left behind.
     Heal(HealArgs),
     /// Raise, list, enter or remove a lab.

@@ -17,6 +17,8 @@ pub enum Exit {
     Usage = 2,
     /// The run could not be decided.
     Inconclusive = 3,
+    /// A regression against the baseline.
+    Regression = 4,
     /// Set-up failed, or no fault took effect.
     SetUp = 5,
     /// A fault was left behind.

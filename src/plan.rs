@@ -14,7 +14,7 @@ use locktest_history::{Backend, CasWait, Plan, Recipe, RedisOptions, Workload};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-pub use differences::differences;
+pub use differences::{differences, differences_but_for};
 pub use earlier::Earlier;
 
 use crate::cli::RunArgs;

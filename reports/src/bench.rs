@@ -3,14 +3,14 @@
 //! [`Bench`] is bench.json. Every renderer shows the same [`Table`](table::Table)s.
 
 mod html;
-mod markdown;
+pub(crate) mod markdown;
 mod paper;
 mod summary;
 mod table;
 mod tables;
 mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 

@@ -23,14 +23,25 @@ pub(crate) struct Cell {
     pub low_n: bool,
 }
 
+/// Acquires that may wait; where there are none, those that do not.
+pub(crate) fn acquires(latency: &Latency) -> &Phases {
+    match &latency.try_acquire {
+        Some(others) if !any(&latency.acquire) => others,
+        _ => &latency.acquire,
+    }
+}
+
+/// Whether there are any samples.
+fn any(phases: &Phases) -> bool {
+    [&phases.quiet, &phases.fault, &phases.recovery].iter().any(|percentiles| percentiles.n > 0)
+}
+
 /// What a run did, by its name: acquires and releases, or whatever there was in their place.
 pub(crate) fn by_operation<'v>(
     latency: &'v Latency,
     intended: Option<&'v Phases>,
 ) -> Vec<(&'static str, &'v Phases)> {
     let Latency { acquire, try_acquire, read, write, cas, release, .. } = latency;
-    let any =
-        |phases: &Phases| [&phases.quiet, &phases.fault, &phases.recovery].iter().any(|p| p.n > 0);
     let others = [("try", try_acquire), ("read", read), ("write", write), ("cas", cas)];
     let others = others.into_iter().filter_map(|(name, phases)| Some((name, phases.as_ref()?)));
     let is_alone = others.clone().next().is_none();

@@ -7,11 +7,13 @@
 
 mod bench;
 mod check;
+mod compare;
 mod cost;
 mod drawing;
 mod html;
 mod json;
 mod latency;
+mod matrix;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -25,6 +27,12 @@ pub use bench::{
 pub use check::{
     CheckOutcome, CheckReport, InvolvedReport, ObjectReport, Stamps, Subject, render_check,
 };
+pub use compare::{
+    BenchToCompare, Comparison, RunToCompare, compare_benches, compare_runs, render_comparison,
+    render_comparison_html, render_comparison_markdown,
+};
 pub use html::render_html;
 pub use json::render_json;
+pub use matrix::{Matrix, MatrixRun, UnreadableRun, render_matrix, render_matrix_html};
 pub use terminal::{Paths, Style, render_verdict};
+pub use text::visible_path;

@@ -1,5 +1,7 @@
 //! Words and numbers as every report shows them, and strings from outside made harmless.
 
+use std::path::Path;
+
 /// Replaces what could move a cursor or reorder a line, and cuts what is too long.
 ///
 /// Line breaks and tabs become spaces. Other control characters, direction marks and zero-width
@@ -20,6 +22,11 @@ pub(crate) fn visible(text: &str, max_chars: usize) -> String {
 /// The same in ASCII, one column per character; anything else becomes `?`.
 pub(crate) fn ascii(text: &str, max_chars: usize) -> String {
     visible(text, max_chars).chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
+}
+
+/// A path without what could move a cursor or reorder a line, uncut, so that it can be copied.
+pub fn visible_path(path: &Path) -> String {
+    visible(&path.display().to_string(), usize::MAX)
 }
 
 fn is_invisible(c: char) -> bool {

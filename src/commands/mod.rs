@@ -4,10 +4,12 @@ mod bench;
 mod catalog;
 mod check;
 mod client;
+mod compare;
 mod export;
 mod heal;
 mod lab;
 mod replay;
+mod report;
 mod versions;
 
 use std::path::Path;
@@ -21,10 +23,12 @@ pub use bench::bench;
 pub use catalog::catalog;
 pub use check::check;
 pub use client::client;
+pub use compare::compare;
 pub use export::export;
 pub use heal::{heal, heal_open};
 pub use lab::{lab, lab_failure, parse_subnet};
 pub use replay::replay;
+pub use report::report;
 pub use versions::versions;
 
 use crate::exit::Failure;

@@ -1,8 +1,9 @@
-//! What differs between the plan of a run and that of its replay.
+//! What differs between the plan of a run and that of its replay, or of any other.
 
 use std::collections::BTreeSet;
 
 use locktest_history::Plan;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// What may differ: the faults, which now are fixed, and the machine and the program that run them.
@@ -10,15 +11,20 @@ const MAY_DIFFER: [&str; 3] = ["schedule", "kernel", "locktest_version"];
 
 /// Each thing that was one way and now is another, in words.
 pub fn differences(then: &Plan, now: &Plan) -> Vec<String> {
+    differences_but_for(&MAY_DIFFER, then, now)
+}
+
+/// The same of two of anything, but for some of its fields.
+pub fn differences_but_for<T: Serialize>(may_differ: &[&str], then: &T, now: &T) -> Vec<String> {
     let (then, now) = (fields(then), fields(now));
     let names: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
-    let names = names.into_iter().filter(|name| !MAY_DIFFER.contains(&name.as_str()));
+    let names = names.into_iter().filter(|name| !may_differ.contains(&name.as_str()));
     let differ = names.filter(|name| then.get(*name) != now.get(*name));
     differ.map(|name| in_words(name, then.get(name), now.get(name))).collect()
 }
 
-fn fields(plan: &Plan) -> Map<String, Value> {
-    match serde_json::to_value(plan) {
+fn fields(of: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(of) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
     }

@@ -24,8 +24,8 @@ use locktest_lab::{LabDirs, Subnet, down_id};
 use locktest_workloads::clock::RunClock;
 
 use announcement::announcement;
-pub use conclude::{Verdicts, conclude};
-use conclude::{judge, print};
+use conclude::print;
+pub use conclude::{Verdicts, conclude, judge};
 pub use faults::{DEADLINE_MARGIN, fault_timers};
 use servers::expected_version;
 pub use servers::{BUILT_IN, find_program};

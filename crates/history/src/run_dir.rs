@@ -161,10 +161,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let fresh = path.with_file_name(name);
-    let mut file = fs::File::create(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)
+    let written = fs::File::create(&fresh)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    written
 }
 
 fn io_at(path: &Path) -> impl FnOnce(io::Error) -> RunDirError {
@@ -205,6 +208,17 @@ mod tests {
         fs::write(&file, "").expect("write");
         let error = RunDir::create(&file, "run").expect_err("a file").to_string();
         assert!(error.contains("file: it is not a folder"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_stays_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let path = folder.path().join("report.html");
+        fs::create_dir_all(path.join("in-the-way")).expect("a folder");
+        write_atomically(&path, b"new").expect_err("a folder is no file");
+        let names = fs::read_dir(folder.path()).expect("a folder").flatten();
+        assert_eq!(names.map(|entry| entry.file_name()).collect::<Vec<_>>(), ["report.html"]);
+        assert!(path.join("in-the-way").exists());
     }
 
     #[test]

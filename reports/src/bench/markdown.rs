@@ -57,7 +57,7 @@ fn cell(entry: &Entry) -> String {
 }
 
 /// Words from outside in which nothing is markup.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for letter in visible(text, 600).chars() {
         match letter {

@@ -29,7 +29,7 @@ fn measurement(repeat: u32, clients: u32, alone_ms: f64, whole_ms: f64) -> Measu
 }
 
 /// Two repeats of every cell; the store that could not be had has none.
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     let contender = |name: &str, backend: Backend, version: &str, unobtainable: Option<&str>| {
         let recipe = backend.recipes()[0];
         let (name, version) = (name.to_owned(), version.to_owned());
