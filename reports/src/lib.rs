@@ -1,4 +1,4 @@
-//! A verdict for people and for machines: the terminal's block, one offline page, JSON.
+//! A verdict for people and for machines: the terminal's block, one offline page, JSON, JUnit.
 //!
 //! Pure functions of a [`Verdict`](locktest_analyzer::Verdict) and a
 //! [`History`](locktest_history::History): this crate opens no file, asks no clock and runs no
@@ -9,8 +9,10 @@ mod bench;
 mod check;
 mod cost;
 mod drawing;
+mod findings;
 mod html;
 mod json;
+mod junit;
 mod latency;
 mod terminal;
 #[cfg(test)]
@@ -27,4 +29,5 @@ pub use check::{
 };
 pub use html::render_html;
 pub use json::render_json;
+pub use junit::render_junit;
 pub use terminal::{Paths, Style, render_verdict};
