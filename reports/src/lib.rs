@@ -1,4 +1,4 @@
-//! A verdict for people and for machines: the terminal's block, one offline page, JSON, JUnit.
+//! A verdict for people and for machines: the terminal's block, one offline page, Markdown, JSON, JUnit.
 //!
 //! Pure functions of a [`Verdict`](locktest_analyzer::Verdict) and a
 //! [`History`](locktest_history::History): this crate opens no file, asks no clock and runs no
@@ -14,6 +14,8 @@ mod html;
 mod json;
 mod junit;
 mod latency;
+mod markdown;
+mod summary;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -30,4 +32,5 @@ pub use check::{
 pub use html::render_html;
 pub use json::render_json;
 pub use junit::render_junit;
+pub use summary::render_markdown;
 pub use terminal::{Paths, Style, render_verdict};
