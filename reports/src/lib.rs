@@ -1,4 +1,5 @@
-//! A verdict for people and for machines: the terminal's block, one offline page, Markdown, JSON, JUnit.
+//! A verdict for people and for machines: the terminal's block, one offline page, Markdown, JSON, JUnit,
+//! Prometheus.
 //!
 //! Pure functions of a [`Verdict`](locktest_analyzer::Verdict) and a
 //! [`History`](locktest_history::History): this crate opens no file, asks no clock and runs no
@@ -15,6 +16,7 @@ mod json;
 mod junit;
 mod latency;
 mod markdown;
+mod prometheus;
 mod summary;
 mod terminal;
 #[cfg(test)]
@@ -32,5 +34,6 @@ pub use check::{
 pub use html::render_html;
 pub use json::render_json;
 pub use junit::render_junit;
+pub use prometheus::render_prometheus;
 pub use summary::render_markdown;
 pub use terminal::{Paths, Style, render_verdict};

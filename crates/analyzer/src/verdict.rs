@@ -93,6 +93,21 @@ pub enum RunOutcome {
     Undecided,
 }
 
+impl RunOutcome {
+    /// Every outcome.
+    pub const ALL: [RunOutcome; 3] =
+        [RunOutcome::Held, RunOutcome::Violated, RunOutcome::Undecided];
+
+    /// The name in verdict.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            RunOutcome::Held => "held",
+            RunOutcome::Violated => "violated",
+            RunOutcome::Undecided => "undecided",
+        }
+    }
+}
+
 /// The outcome of one property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -109,6 +124,30 @@ pub enum PropertyOutcome {
     NotTested,
     /// The backend has no such thing.
     Unsupported,
+}
+
+impl PropertyOutcome {
+    /// Every outcome.
+    pub const ALL: [PropertyOutcome; 6] = [
+        PropertyOutcome::Held,
+        PropertyOutcome::Violated,
+        PropertyOutcome::NeedsFencing,
+        PropertyOutcome::Undecided,
+        PropertyOutcome::NotTested,
+        PropertyOutcome::Unsupported,
+    ];
+
+    /// The name in verdict.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            PropertyOutcome::Held => "held",
+            PropertyOutcome::Violated => "violated",
+            PropertyOutcome::NeedsFencing => "needs_fencing",
+            PropertyOutcome::Undecided => "undecided",
+            PropertyOutcome::NotTested => "not_tested",
+            PropertyOutcome::Unsupported => "unsupported",
+        }
+    }
 }
 
 /// One row of the verdict.
