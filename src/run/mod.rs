@@ -24,7 +24,7 @@ use locktest_lab::{LabDirs, Subnet, down_id};
 use locktest_workloads::clock::RunClock;
 
 use announcement::announcement;
-pub use conclude::{Verdicts, conclude};
+pub use conclude::{Verdicts, conclude, write_prometheus};
 use conclude::{judge, print};
 pub use faults::{DEADLINE_MARGIN, fault_timers};
 use servers::expected_version;
@@ -67,6 +67,9 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     })?;
     let Judged { run_dir, history, verdict, ended, unwritten } = judged(ended, run_dir)?;
     print(&verdict, Some(&run_dir), &history, args.wants_json(), terminal)?;
+    let metrics = args.prometheus.as_deref();
+    let metrics = metrics.and_then(|file| write_prometheus(file, &verdict, &history).err());
+    let unwritten = unwritten.or(metrics);
     let had_faults = !history.run.plan.schedule.is_empty();
     exit_code(args, ended, unwritten, &verdict, had_faults, terminal)
 }
