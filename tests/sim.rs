@@ -34,6 +34,17 @@ fn a_correct_sim_holds_and_its_files_are_complete() {
 }
 
 #[test]
+fn the_verdict_of_a_run_conforms_to_the_published_schema() {
+    let schema = include_str!("../docs/verdict.schema.json");
+    let schema: Value = serde_json::from_str(schema).expect("valid JSON");
+    let bench = Bench::new();
+    let line = "--backend sim --sim-bug double-grant --lease-ttl 500ms --time-limit 3s --seed 1 -q";
+    bench.run(line).expect_code(1);
+    let verdict = bench.read_json("verdict.json");
+    jsonschema::validate(&schema, &verdict).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
 fn metrics_are_written_where_they_are_wanted_and_are_no_part_of_the_plan() {
     let bench = Bench::new();
     let line = "--backend sim --sim-bug double-grant --lease-ttl 500ms --time-limit 3s --seed 1 -q";
