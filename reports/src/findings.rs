@@ -1,6 +1,6 @@
 //! What was found of each property, for reports that show the first finding alone.
 
-use locktest_analyzer::{Properties, Property, Verdict, Violation, ViolationClass};
+use locktest_analyzer::{KnownBug, Properties, Property, Verdict, Violation, ViolationClass};
 use locktest_history::Resource;
 
 use crate::text::{seconds, visible};
@@ -71,6 +71,17 @@ pub(crate) fn title(violation: &Violation) -> String {
     format!("{} at {}{key}{resource}", violation.class, seconds(violation.time_ns))
 }
 
+/// What a published bug has to do with the run: `stale-grant looks like etcd-11456: the Lock RPC
+/// grants ... (etcd issue 11456; fixed in 3.5.0)`. It fits, and that is all that is known.
+pub(crate) fn likeness(bug: &KnownBug) -> String {
+    let KnownBug { id, title, class, source, fixed, .. } = bug;
+    let fixed = match fixed.starts_with(|first: char| first.is_ascii_digit()) {
+        true => format!("fixed in {fixed}"),
+        false => format!("fix: {fixed}"),
+    };
+    format!("{class} looks like {id}: {title} ({source}; {fixed})")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +112,17 @@ mod tests {
         assert_eq!(first(&verdict), Some(ViolationClass::LeaseOverrun));
         verdict.violations.extend(testing::violated().violations);
         assert_eq!(first(&verdict), Some(ViolationClass::DoubleGrant));
+    }
+
+    #[test]
+    fn a_known_bug_is_said_to_be_looked_like() {
+        let redlock = testing::split_redlock().known_bugs.remove(0);
+        assert_eq!(
+            likeness(&redlock),
+            "double-grant looks like redlock-crash: a server that dies and starts again has \
+             forgotten its vote (Redis documentation, distributed locks; fix: by fsync always)"
+        );
+        let fixed = KnownBug { fixed: "3.5.0".into(), ..redlock };
+        assert!(likeness(&fixed).ends_with("; fixed in 3.5.0)"), "{}", likeness(&fixed));
     }
 }

@@ -24,7 +24,7 @@ const MAX_ENTRIES: usize = 12;
 /// The command is cut to this length.
 const MAX_COMMAND: usize = 2000;
 
-/// Headline, the four rows, the first violation, how long acquires took, the faults, and the command
+/// Headline, the four rows, the first violation and what it looks like, how long acquires took, the faults, and the command
 /// that makes the same plan again.
 pub fn render_markdown(verdict: &Verdict, history: &History) -> String {
     let mut text = String::new();
@@ -32,6 +32,8 @@ pub fn render_markdown(verdict: &Verdict, history: &History) -> String {
     if let Some(violation) = findings::first_violation(verdict) {
         first_violation(&mut text, violation);
     }
+    let likenesses: Vec<String> = verdict.known_bugs.iter().map(findings::likeness).collect();
+    list(&mut text, "Match with known bugs", &likenesses);
     latency_table(&mut text, verdict);
     faults(&mut text, verdict);
     let warnings: Vec<String> = verdict.warnings.iter().map(ToString::to_string).collect();

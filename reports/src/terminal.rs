@@ -54,6 +54,8 @@ pub fn render_verdict(
     if let Some(violation) = findings::first_violation(verdict) {
         block.violation(violation, verdict);
     }
+    let likenesses: Vec<String> = verdict.known_bugs.iter().map(findings::likeness).collect();
+    block.list("match with known bugs", &likenesses);
     block.latency(verdict);
     block.cost(verdict);
     block.faults(verdict);

@@ -10,6 +10,7 @@ use locktest_reports::{
     render_verdict,
 };
 
+use crate::catalog::{Catalog, candidates};
 use crate::exit::Failure;
 use crate::terminal::Terminal;
 
@@ -32,9 +33,13 @@ pub fn conclude(
     Ok(verdicts)
 }
 
-/// Analyses a history, and writes the files of the verdict if there is a run directory.
+/// Analyses a history, looks up what its violations look like, and writes the files of the verdict if
+/// there is a run directory.
 pub fn judge(run_dir: Option<&RunDir>, history: &History) -> Verdicts {
-    let verdict = analyze(history);
+    let mut verdict = analyze(history);
+    let catalog =
+        Catalog::load().expect("the catalogue is part of the program, and a test reads it");
+    verdict.known_bugs = candidates(&catalog, &verdict, &history.run.plan);
     let unwritten = run_dir.and_then(|run_dir| write(run_dir, &verdict, history).err());
     Verdicts { verdict, unwritten }
 }
