@@ -1,9 +1,9 @@
 # Every habitual command. `make demo` and `make test` need nothing but Rust, a C compiler and make:
 # they install what else they need from the distribution.
 
-# sshd, iptables and ip make the lab; protoc and its standard types build the etcd client; ZooKeeper
-# runs on the machine's Java.
-PACKAGES := openssh-server iptables iproute2 protobuf-compiler libprotobuf-dev
+# sshd, iptables and ip make the lab; protoc and its standard types build the etcd client; xmllint checks
+# junit.xml; ZooKeeper runs on the machine's Java.
+PACKAGES := openssh-server iptables iproute2 protobuf-compiler libprotobuf-dev libxml2-utils
 PACKAGES += $(shell [ -x /usr/bin/java ] || echo default-jre-headless)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 

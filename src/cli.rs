@@ -201,6 +201,10 @@ pub struct CheckArgs {
     /// Also exit with 1 for CLASS (a run's full verdict only).
     #[arg(long, value_name = "CLASS", conflicts_with = "model")]
     pub fail_on: Option<FailOn>,
+    /// Also write the verdict as metrics, for node_exporter's textfile collector (a run's full
+    /// verdict only).
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    pub prometheus: Option<PathBuf>,
 }
 
 /// The flags of `heal`.
@@ -332,8 +336,17 @@ pub fn parse() -> Result<Arguments, Exit> {
 /// The flags that bear on the plan and were given, wherever they were given.
 fn given_flags(command: &clap::Command, matches: &ArgMatches) -> String {
     // The run itself adds the seed, and whose faults it has.
-    const NOT_OF_THE_PLAN: [&str; 8] =
-        ["seed", "store", "format", "json", "dry_run", "lab", "lab_subnet", "faults_of"];
+    const NOT_OF_THE_PLAN: [&str; 9] = [
+        "seed",
+        "store",
+        "format",
+        "json",
+        "prometheus",
+        "dry_run",
+        "lab",
+        "lab_subnet",
+        "faults_of",
+    ];
     let mut words = Vec::new();
     let run = command.find_subcommand("run").into_iter().flat_map(clap::Command::get_arguments);
     for argument in run {

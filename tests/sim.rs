@@ -27,8 +27,46 @@ fn a_correct_sim_holds_and_its_files_are_complete() {
     assert_eq!(verdict["violations"], Value::Array(vec![]));
     assert_eq!(bench.read_json("verdict.json"), verdict);
     assert_eq!(bench.read_json("plan.json")["seed"], 1);
-    let page = std::fs::read_to_string(bench.latest().join("report.html")).expect("a page");
-    assert!(page.contains("<svg"));
+    let read = |name: &str| std::fs::read_to_string(bench.latest().join(name)).expect(name);
+    assert!(read("report.html").contains("<svg"));
+    assert!(read("junit.xml").contains(r#"<testcase name="safety" classname="sim.none""#));
+    assert!(read("summary.md").starts_with("## locktest: no violation found"));
+}
+
+#[test]
+fn the_verdict_of_a_run_conforms_to_the_published_schema() {
+    let schema = include_str!("../docs/verdict.schema.json");
+    let schema: Value = serde_json::from_str(schema).expect("valid JSON");
+    let bench = Bench::new();
+    let line = "--backend sim --sim-bug double-grant --lease-ttl 500ms --time-limit 3s --seed 1 -q";
+    bench.run(line).expect_code(1);
+    let verdict = bench.read_json("verdict.json");
+    jsonschema::validate(&schema, &verdict).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn metrics_are_written_where_they_are_wanted_and_are_no_part_of_the_plan() {
+    let bench = Bench::new();
+    let line = "--backend sim --sim-bug double-grant --lease-ttl 500ms --time-limit 3s --seed 1 -q";
+    bench.run(&format!("{line} --prometheus run.prom")).expect_code(1);
+    let read = |name: &str| std::fs::read_to_string(bench.path().join(name)).expect(name);
+    let metrics = read("run.prom");
+    assert!(metrics.contains("locktest_run_outcome{outcome=\"violated\"} 1\n"), "{metrics}");
+    let command = bench.read_json("verdict.json")["command"].to_string();
+    assert!(!command.contains("prometheus"), "{command}");
+
+    bench.run("check store/latest --prometheus check.prom -q").expect_code(1);
+    assert_eq!(read("check.prom"), metrics);
+    let files = std::fs::read_dir(bench.path()).expect("a folder").flatten();
+    let files = files.filter(|file| file.file_name().to_string_lossy().contains(".prom"));
+    assert_eq!(files.count(), 2, "nothing half-written is left");
+
+    // A violation outranks a file that cannot be written.
+    bench.run("check store/latest --prometheus missing/check.prom -q").expect_code(1);
+    bench.run("--backend sim --time-limit 1s --seed 1 -q").expect_code(0);
+    let ran = bench.run("check store/latest --prometheus missing/check.prom").expect_code(5);
+    assert!(ran.stderr.contains("cannot write missing/check.prom"), "{}", ran.stderr);
+    bench.run("check store/latest --model mutex --prometheus x.prom").expect_code(2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! [`Bench`] is bench.json. Every renderer shows the same [`Table`](table::Table)s.
 
 mod html;
-pub(crate) mod markdown;
+mod markdown;
 mod paper;
 mod summary;
 mod table;

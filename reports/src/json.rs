@@ -1,4 +1,7 @@
-//! verdict.json.
+//! verdict.json, which docs/verdict.schema.json describes.
+
+#[cfg(test)]
+mod schema;
 
 use locktest_analyzer::Verdict;
 

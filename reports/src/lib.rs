@@ -1,4 +1,5 @@
-//! A verdict for people and for machines: the terminal's block, one offline page, JSON.
+//! A verdict for people and for machines: the terminal's block, one offline page, Markdown, JSON, JUnit,
+//! Prometheus.
 //!
 //! Pure functions of a [`Verdict`](locktest_analyzer::Verdict) and a
 //! [`History`](locktest_history::History): this crate opens no file, asks no clock and runs no
@@ -10,10 +11,15 @@ mod check;
 mod compare;
 mod cost;
 mod drawing;
+mod findings;
 mod html;
 mod json;
+mod junit;
 mod latency;
+mod markdown;
 mod matrix;
+mod prometheus;
+mod summary;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -33,6 +39,9 @@ pub use compare::{
 };
 pub use html::render_html;
 pub use json::render_json;
+pub use junit::render_junit;
 pub use matrix::{Matrix, MatrixRun, UnreadableRun, render_matrix, render_matrix_html};
+pub use prometheus::render_prometheus;
+pub use summary::render_markdown;
 pub use terminal::{Paths, Style, render_verdict};
 pub use text::visible_path;

@@ -9,9 +9,10 @@ mod tests;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use locktest_analyzer::{FaultSummary, Latency, Verdict, Violation, ViolationClass};
-use locktest_history::{History, Resource};
+use locktest_analyzer::{FaultSummary, Latency, Verdict, Violation};
+use locktest_history::History;
 
+use crate::findings;
 use crate::latency::{self, COLUMNS, LOW_N_NOTE};
 use crate::text::{ascii, seconds, visible, wrap};
 use crate::wording;
@@ -50,9 +51,11 @@ pub fn render_verdict(
     block.headline(verdict, history);
     block.properties(verdict);
     block.list("not tested", &verdict.not_tested);
-    if let Some(violation) = first_violation(verdict) {
+    if let Some(violation) = findings::first_violation(verdict) {
         block.violation(violation, verdict);
     }
+    let likenesses: Vec<String> = verdict.known_bugs.iter().map(findings::likeness).collect();
+    block.list("match with known bugs", &likenesses);
     block.latency(verdict);
     block.cost(verdict);
     block.faults(verdict);
@@ -61,17 +64,6 @@ pub fn render_verdict(
     block.list("warnings", &warnings);
     block.ways_on(verdict, paths);
     block.out
-}
-
-/// The first violation that the headline speaks of: overruns, and what they did to a resource
-/// without a fence, come after the faults of the service.
-fn first_violation(verdict: &Verdict) -> Option<&Violation> {
-    let by_service = |violation: &&Violation| match violation.class {
-        ViolationClass::LeaseOverrun => false,
-        ViolationClass::LostUpdate => violation.resource == Some(Resource::Fenced),
-        _ => true,
-    };
-    verdict.violations.iter().find(by_service).or(verdict.violations.first())
 }
 
 impl Block {
@@ -119,17 +111,7 @@ impl Block {
     }
 
     fn violation(&mut self, violation: &Violation, verdict: &Verdict) {
-        let mut title = format!(" first {} at {}", violation.class, seconds(violation.time_ns));
-        if !violation.key.is_empty() {
-            let _ = write!(title, ", key \"{}\"", ascii(&violation.key, 60));
-        }
-        if let Some(resource) = violation.resource {
-            title.push_str(match resource {
-                Resource::Unfenced => ", resource without a fence",
-                Resource::Fenced => ", fenced resource",
-            });
-        }
-        self.line(&title);
+        self.line(&format!(" first {}", ascii(&findings::title(violation), 200)));
         for line in sketch::draw(violation, &verdict.faults, self.width) {
             self.line(&line);
         }

@@ -218,6 +218,7 @@ pub(crate) fn held() -> Verdict {
         longest_gap_ms: Some(3150.0),
         violations: vec![],
         violation_counts: BTreeMap::new(),
+        known_bugs: vec![],
     }
 }
 

@@ -1,12 +1,14 @@
 //! The sentences that the terminal and the page share.
 
+use std::collections::BTreeSet;
+
 use locktest_analyzer::{
     Counts, ElectionSeen, FaultSummary, FaultTiming, LeaderChange, PropertyOutcome, RoundShown,
     RunOutcome, SkippedFault, Verdict, ViolationClass,
 };
 use locktest_history::{
-    Aim, Answer, CasWait, ElectionStep, FaultKind, History, Plan, Recipe, RedlockRequests,
-    RoundPurpose, SessionBehavior,
+    Aim, Answer, CasWait, ElectionStep, FaultKind, History, Plan, PlannedFault, Recipe,
+    RedlockRequests, RoundPurpose, SessionBehavior,
 };
 
 use crate::text::{count, duration, duration_ns, seconds};
@@ -129,6 +131,17 @@ pub(crate) fn subject(verdict: &Verdict, history: &History) -> String {
         seconds(verdict.end_ns),
         verdict.seed
     )
+}
+
+/// The kinds of faults that were asked for: `partition`, `kill+pause`, or `none`.
+pub(crate) fn nemesis(plan: &Plan) -> String {
+    let kinds = plan.schedule.iter().map(|planned| match planned {
+        PlannedFault::Drawn(drawn) => drawn.kind,
+        PlannedFault::Fixed(fixed) => fixed.fault.kind,
+    });
+    let names: Vec<&str> =
+        kinds.collect::<BTreeSet<_>>().into_iter().map(FaultKind::name).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join("+") }
 }
 
 /// The options of the plan's recipe that the user can choose, by name.

@@ -1,10 +1,15 @@
 //! The catalogue: published failures of locks, each with the runs that show it and a twin that has
 //! to pass. The entries are data, in `entries.toml`.
 
+mod candidates;
+
 use anyhow::{Context, Result};
 use locktest_analyzer::ViolationClass;
-use locktest_history::Backend;
+use locktest_history::{Backend, FaultKind, ReadMode, Recipe, RedisPersistence, Workload};
+use semver::VersionReq;
 use serde::{Deserialize, Serialize};
+
+pub use candidates::candidates;
 
 const ENTRIES: &str = include_str!("entries.toml");
 
@@ -41,6 +46,8 @@ pub struct Entry {
     pub fixed: String,
     /// What a run that shows it is found to violate.
     pub class: ViolationClass,
+    /// The runs whose violations of that class look like it; `None` if that cannot be told.
+    pub signature: Option<Signature>,
     /// The runs that show it; none if it cannot be shown.
     #[serde(default, rename = "variant")]
     pub variants: Vec<Variant>,
@@ -49,6 +56,27 @@ pub struct Entry {
     pub twin: Option<Twin>,
     /// Why it cannot be shown.
     pub unshowable: Option<Unshowable>,
+}
+
+/// What a run must be like for its violations to look like an entry. Where a list is empty, anything
+/// will do.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Signature {
+    /// The affected versions; a run has to be in one of the ranges.
+    pub versions: Vec<VersionReq>,
+    /// How the store is used as a lock.
+    pub recipes: Vec<Recipe>,
+    /// What the clients do.
+    pub workloads: Vec<Workload>,
+    /// How plain values are read.
+    pub read_modes: Vec<ReadMode>,
+    /// When Redis writes to disk.
+    pub persistence: Vec<RedisPersistence>,
+    /// How many servers there are.
+    pub servers: Option<usize>,
+    /// The faults that lead to it: one of them bit before.
+    pub faults: Vec<FaultKind>,
 }
 
 /// A run that shows an entry.

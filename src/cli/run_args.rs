@@ -263,6 +263,9 @@ pub struct RunArgs {
     /// The same as --format json.
     #[arg(long, env = "LOCKTEST_JSON", help_heading = "Run")]
     pub json: bool,
+    /// Also write the verdict as metrics, for node_exporter's textfile collector.
+    #[arg(long, env = "LOCKTEST_PROMETHEUS", value_name = "FILE", help_heading = "Run")]
+    pub prometheus: Option<PathBuf>,
     /// Print the plan and every command of set-up and faults, and do nothing.
     #[arg(long, env = "LOCKTEST_DRY_RUN", help_heading = "Run")]
     pub dry_run: bool,

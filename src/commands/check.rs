@@ -26,9 +26,8 @@ pub fn check(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     {
         return run::judge_run_dir(args, run_dir, terminal);
     }
-    if args.fail_on.is_some() && !source.may_be_a_run() {
-        let problem = anyhow!("--fail-on is about a run, and {} is none", source.name);
-        return Err(Failure::usage(problem));
+    if !source.may_be_a_run() {
+        refuse_flags_of_runs(args, &source)?;
     }
     let is_of_a_lock = args.model.is_some() || source.format == Format::Events;
     if is_of_a_lock && !args.verify && !args.lenient {
@@ -43,13 +42,22 @@ pub fn check(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if let (None, Contents::Run(history)) = (args.model, &contents) {
         return run::judge(args, history, terminal);
     }
-    if args.fail_on.is_some() {
-        let problem = anyhow!("--fail-on is about a run, and {} is none", source.name);
-        return Err(Failure::usage(problem));
-    }
+    refuse_flags_of_runs(args, &source)?;
     let loaded = contents.operations(&options).map_err(|e| unreadable(&source, e))?;
     let report = decisions::decide(args, &source, &loaded, begun)?;
     conclude(args, &report, terminal)
+}
+
+fn refuse_flags_of_runs(args: &CheckArgs, source: &Source) -> Result<(), Failure> {
+    for (flag, is_given) in
+        [("--fail-on", args.fail_on.is_some()), ("--prometheus", args.prometheus.is_some())]
+    {
+        if is_given {
+            let problem = anyhow!("{flag} is about a run, and {} is none", source.name);
+            return Err(Failure::usage(problem));
+        }
+    }
+    Ok(())
 }
 
 fn conclude(args: &CheckArgs, report: &CheckReport, terminal: &Terminal) -> Result<Exit, Failure> {

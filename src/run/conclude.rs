@@ -1,10 +1,16 @@
 //! From a history to a verdict, its files, and what is printed of it.
 
+use std::path::Path;
+
 use anyhow::Context;
 use locktest_analyzer::{Verdict, analyze};
 use locktest_history::{History, RunDir, executed, write_atomically};
-use locktest_reports::{Paths, render_html, render_json, render_verdict};
+use locktest_reports::{
+    Paths, render_html, render_json, render_junit, render_markdown, render_prometheus,
+    render_verdict,
+};
 
+use crate::catalog::{Catalog, candidates};
 use crate::exit::Failure;
 use crate::terminal::Terminal;
 
@@ -14,8 +20,8 @@ pub struct Verdicts {
     pub unwritten: Option<anyhow::Error>,
 }
 
-/// Analyses a history, writes verdict.json, report.html and schedule.json if there is a run directory,
-/// and prints the verdict.
+/// Analyses a history, writes the files of the verdict if there is a run directory, and prints the
+/// verdict.
 pub fn conclude(
     run_dir: Option<&RunDir>,
     history: &History,
@@ -27,9 +33,13 @@ pub fn conclude(
     Ok(verdicts)
 }
 
-/// Analyses a history, and writes the files of the verdict if there is a run directory.
+/// Analyses a history, looks up what its violations look like, and writes the files of the verdict if
+/// there is a run directory.
 pub fn judge(run_dir: Option<&RunDir>, history: &History) -> Verdicts {
-    let verdict = analyze(history);
+    let mut verdict = analyze(history);
+    let catalog =
+        Catalog::load().expect("the catalogue is part of the program, and a test reads it");
+    verdict.known_bugs = candidates(&catalog, &verdict, &history.run.plan);
     let unwritten = run_dir.and_then(|run_dir| write(run_dir, &verdict, history).err());
     Verdicts { verdict, unwritten }
 }
@@ -52,12 +62,22 @@ pub fn print(
     terminal.print(&text).context("cannot print the verdict").map_err(Failure::set_up)
 }
 
+/// Writes the metrics of a verdict where node_exporter looks for them: it reads a file that is whole.
+pub fn write_prometheus(path: &Path, verdict: &Verdict, history: &History) -> anyhow::Result<()> {
+    write_text(path, &render_prometheus(verdict, history))
+}
+
 fn write(run_dir: &RunDir, verdict: &Verdict, history: &History) -> anyhow::Result<()> {
-    write_atomically(&run_dir.verdict(), render_json(verdict).as_bytes())
-        .with_context(|| format!("cannot write {}", run_dir.verdict().display()))?;
-    write_atomically(&run_dir.report(), render_html(verdict, history).as_bytes())
-        .with_context(|| format!("cannot write {}", run_dir.report().display()))?;
+    write_text(&run_dir.verdict(), &render_json(verdict))?;
+    write_text(&run_dir.report(), &render_html(verdict, history))?;
+    write_text(&run_dir.junit(), &render_junit(verdict, history))?;
+    write_text(&run_dir.summary(), &render_markdown(verdict, history))?;
     run_dir
         .write_json(&run_dir.schedule(), &executed(history))
         .context("cannot write the faults that ran")
+}
+
+fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
+    write_atomically(path, text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
 }

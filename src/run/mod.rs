@@ -25,7 +25,7 @@ use locktest_workloads::clock::RunClock;
 
 use announcement::announcement;
 use conclude::print;
-pub use conclude::{Verdicts, conclude, judge};
+pub use conclude::{Verdicts, conclude, judge, write_prometheus};
 pub use faults::{DEADLINE_MARGIN, fault_timers};
 use servers::expected_version;
 pub use servers::{BUILT_IN, find_program};
@@ -67,6 +67,9 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     })?;
     let Judged { run_dir, history, verdict, ended, unwritten } = judged(ended, run_dir)?;
     print(&verdict, Some(&run_dir), &history, args.wants_json(), terminal)?;
+    let metrics = args.prometheus.as_deref();
+    let metrics = metrics.and_then(|file| write_prometheus(file, &verdict, &history).err());
+    let unwritten = unwritten.or(metrics);
     let had_faults = !history.run.plan.schedule.is_empty();
     exit_code(args, ended, unwritten, &verdict, had_faults, terminal)
 }

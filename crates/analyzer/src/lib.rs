@@ -149,6 +149,7 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         longest_gap_ms: longest_gap_ns.map(time::ns_to_ms),
         violation_counts: findings.counts().clone(),
         violations: findings.into_shown(),
+        known_bugs: Vec::new(),
     }
 }
 

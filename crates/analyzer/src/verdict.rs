@@ -1,6 +1,7 @@
 //! The verdict: what verdict.json holds and what every report renders.
 
 mod faults;
+mod known_bug;
 mod violation;
 mod warning;
 
@@ -10,12 +11,13 @@ use locktest_history::{Backend, ReadMode, Recipe, Workload};
 use serde::{Deserialize, Serialize};
 
 pub use faults::{ElectionSeen, FaultSummary, FaultTiming, LeaderChange, SkippedFault};
+pub use known_bug::KnownBug;
 pub use violation::{Involved, RoundShown, Violation, ViolationClass, VoteShown};
 pub use warning::Warning;
 pub(crate) use warning::is_small_share;
 
 /// The version of verdict.json.
-pub const VERDICT_SCHEMA_VERSION: u32 = 4;
+pub const VERDICT_SCHEMA_VERSION: u32 = 5;
 
 /// Everything that the analyzer decided about one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +81,10 @@ pub struct Verdict {
     pub violations: Vec<Violation>,
     /// How many there are of each class, shown or not.
     pub violation_counts: BTreeMap<ViolationClass, u64>,
+    /// Published bugs that the violations look like. The analyzer knows of none: whoever has the
+    /// catalogue adds them.
+    #[serde(default)]
+    pub known_bugs: Vec<KnownBug>,
 }
 
 /// The outcome of the whole run: violated > undecided > held.
@@ -91,6 +97,21 @@ pub enum RunOutcome {
     Violated,
     /// No violation was found, and something that had to be decided was not.
     Undecided,
+}
+
+impl RunOutcome {
+    /// Every outcome.
+    pub const ALL: [RunOutcome; 3] =
+        [RunOutcome::Held, RunOutcome::Violated, RunOutcome::Undecided];
+
+    /// The name in verdict.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            RunOutcome::Held => "held",
+            RunOutcome::Violated => "violated",
+            RunOutcome::Undecided => "undecided",
+        }
+    }
 }
 
 /// The outcome of one property.
@@ -109,6 +130,30 @@ pub enum PropertyOutcome {
     NotTested,
     /// The backend has no such thing.
     Unsupported,
+}
+
+impl PropertyOutcome {
+    /// Every outcome.
+    pub const ALL: [PropertyOutcome; 6] = [
+        PropertyOutcome::Held,
+        PropertyOutcome::Violated,
+        PropertyOutcome::NeedsFencing,
+        PropertyOutcome::Undecided,
+        PropertyOutcome::NotTested,
+        PropertyOutcome::Unsupported,
+    ];
+
+    /// The name in verdict.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            PropertyOutcome::Held => "held",
+            PropertyOutcome::Violated => "violated",
+            PropertyOutcome::NeedsFencing => "needs_fencing",
+            PropertyOutcome::Undecided => "undecided",
+            PropertyOutcome::NotTested => "not_tested",
+            PropertyOutcome::Unsupported => "unsupported",
+        }
+    }
 }
 
 /// One row of the verdict.

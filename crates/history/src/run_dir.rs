@@ -119,6 +119,16 @@ impl RunDir {
         self.path.join("report.html")
     }
 
+    /// The verdict as a JUnit report, for CI servers.
+    pub fn junit(&self) -> PathBuf {
+        self.path.join("junit.xml")
+    }
+
+    /// The verdict in Markdown, for the summary of a CI job.
+    pub fn summary(&self) -> PathBuf {
+        self.path.join("summary.md")
+    }
+
     /// Writes plan.json and run.json, starts the history, and points the store's `latest` here: a
     /// run that never began does not hide the one before it.
     pub fn begin(&self, run: &Run) -> Result<HistoryWriter, RunDirError> {

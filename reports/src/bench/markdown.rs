@@ -6,6 +6,7 @@ use super::Bench;
 use super::table::{Entry, NOT_MEASURED, Table, number};
 use super::tables::{remarks, tables};
 use super::terminal::subject;
+use crate::markdown::escaped;
 use crate::text::visible;
 
 /// Every table, and what stands out.
@@ -54,21 +55,4 @@ fn render(table: &Table, text: &mut String) {
 fn cell(entry: &Entry) -> String {
     let (value, spread) = (entry.value(), entry.spread());
     if spread.is_empty() { value } else { format!("{value} {spread}") }
-}
-
-/// Words from outside in which nothing is markup.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for letter in visible(text, 600).chars() {
-        match letter {
-            '<' => out += "&lt;",
-            '&' => out += "&amp;",
-            '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' => {
-                out.push('\\');
-                out.push(letter);
-            }
-            letter => out.push(letter),
-        }
-    }
-    out
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Comparison, Table};
-use crate::bench::markdown::escaped;
+use crate::markdown::escaped;
 
 /// Who is compared, what differs, and every table.
 pub fn render_comparison_markdown(comparison: &Comparison) -> String {

@@ -43,6 +43,7 @@ pub(crate) fn page(verdict: &Verdict, history: &History, holds: &[Hold]) -> Mark
                 main {
                     (doubts(verdict))
                     (sections::violations(verdict))
+                    (sections::known_bugs(verdict))
                     section {
                         h2 { @if verdict.workload.takes_locks() { "Who held when" } @else { "Faults and servers" } }
                         (timeline::timeline(verdict, history, holds))

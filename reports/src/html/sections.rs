@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use super::parts::{MAX_SENTENCE, badge, list, sentence_case};
 use super::violation;
+use crate::findings;
 use crate::text::{count, duration, seconds, visible};
 use crate::wording::{self, Tone};
 
@@ -35,6 +36,24 @@ pub(crate) fn violations(verdict: &Verdict) -> Markup {
             section {
                 h2 { "The first of each kind" }
                 @for violation in firsts { (first_of_class(violation, verdict)) }
+            }
+        }
+    }
+}
+
+/// The published bugs that the violations look like.
+pub(crate) fn known_bugs(verdict: &Verdict) -> Markup {
+    html! {
+        @if !verdict.known_bugs.is_empty() {
+            section {
+                h2 { "Match with known bugs" }
+                ul {
+                    @for bug in &verdict.known_bugs {
+                        li { (sentence_case(&visible(&findings::likeness(bug), MAX_SENTENCE))) }
+                    }
+                }
+                p.note { "Store, version, class and faults fit. That does not prove that this is the cause; "
+                    code { "locktest catalog show ID" } " tells more." }
             }
         }
     }

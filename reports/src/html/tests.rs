@@ -65,6 +65,15 @@ fn the_page_says_what_each_server_of_a_redlock_said() {
 }
 
 #[test]
+fn the_page_says_which_published_bug_a_violation_looks_like_and_no_more() {
+    let html = page(&testing::split_redlock(), &testing::history(5), &[]).into_string();
+    assert!(html.contains("Match with known bugs"));
+    assert!(html.contains("Double-grant looks like redlock-crash: a server that dies"));
+    let html = page(&testing::violated(), &testing::history(5), &[]).into_string();
+    assert!(!html.contains("known bugs"));
+}
+
+#[test]
 fn each_verdict_makes_one_well_formed_page_that_stands_alone() {
     let verdicts =
         [testing::held(), testing::violated(), testing::needs_fencing(), testing::undecided()];

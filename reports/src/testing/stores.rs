@@ -107,6 +107,14 @@ pub(crate) fn split_redlock() -> Verdict {
         hit_holder: 1,
     });
     verdict.warnings.clear();
+    verdict.known_bugs = vec![KnownBug {
+        id: "redlock-crash".into(),
+        title: "a server that dies and starts again has forgotten its vote".into(),
+        class: ViolationClass::DoubleGrant,
+        source: "Redis documentation, distributed locks".into(),
+        url: Some("https://redis.io/docs/".into()),
+        fixed: "by fsync always".into(),
+    }];
     let operations = &mut verdict.violations[0].operations;
     let silent = || Answer::Unknown("no answer within 50 ms".into());
     operations[0].rounds = vec![round(

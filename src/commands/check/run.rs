@@ -9,7 +9,7 @@ use locktest_history::{History, RunDir};
 
 use crate::cli::CheckArgs;
 use crate::exit::{Exit, Failure};
-use crate::run::{Verdicts, conclude};
+use crate::run::{Verdicts, conclude, write_prometheus};
 use crate::terminal::Terminal;
 
 /// Judges a run directory again and renews its reports.
@@ -51,7 +51,16 @@ fn judge_into(
         };
         terminal.step(proof);
     }
-    Ok(Exit::of_verdict(&verdict, args.fail_on.is_some()))
+    let exit = Exit::of_verdict(&verdict, args.fail_on.is_some());
+    let metrics = args.prometheus.as_deref();
+    match metrics.map(|file| write_prometheus(file, &verdict, history)) {
+        Some(Err(problem)) if exit == Exit::Violation => {
+            terminal.warning(format_args!("{problem:#}"));
+        }
+        Some(Err(problem)) => return Err(Failure::set_up(problem)),
+        Some(Ok(())) | None => {}
+    }
+    Ok(exit)
 }
 
 /// Has the checker decide what the service promised, and verifies its proof. Whatever disagrees

@@ -32,6 +32,20 @@ pub enum ViolationClass {
 }
 
 impl ViolationClass {
+    /// Every class.
+    pub const ALL: [ViolationClass; 10] = [
+        ViolationClass::DoubleGrant,
+        ViolationClass::StaleGrant,
+        ViolationClass::EarlyExpiry,
+        ViolationClass::TokenNotMonotone,
+        ViolationClass::LeaseOverrun,
+        ViolationClass::LostUpdate,
+        ViolationClass::Deadlock,
+        ViolationClass::Unavailable,
+        ViolationClass::StaleRead,
+        ViolationClass::NotLinearizable,
+    ];
+
     /// The kebab-case name of verdict.json.
     pub fn name(self) -> &'static str {
         match self {
