@@ -6,6 +6,7 @@ mod choices;
 mod fault_args;
 mod recorded;
 mod run_args;
+mod serve_args;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use catalog_args::{CatalogArgs, CatalogCommand, CatalogRunArgs};
 pub use fault_args::{FaultArgs, Limit, NemesisWord, TargetChoice};
 pub use recorded::{parse_run, run_args_of, words_of};
 pub use run_args::{OutputFormat, RunArgs};
+pub use serve_args::ServeArgs;
 
 use crate::config;
 use crate::exit::Exit;
@@ -89,6 +91,8 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     /// Judge a run again, or any history that you have.
     Check(CheckArgs),
+    /// Browse the runs of a store.
+    Serve(ServeArgs),
     /// Undo every fault that a killed run left behind.
     Heal(HealArgs),
     /// Raise, list, enter or remove a lab.

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Catalog(catalog) => commands::catalog(&catalog, &terminal),
         Command::Bench(bench) => commands::bench(&bench, &terminal),
         Command::Check(check) => commands::check(&check, &terminal),
+        Command::Serve(serve) => commands::serve(&serve, &terminal),
         Command::Heal(heal) => commands::heal(&heal, &terminal),
         Command::Export(export) => commands::export(&export, &terminal),
         Command::Versions(versions) => commands::versions(&versions, &terminal),

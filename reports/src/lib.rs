@@ -12,6 +12,7 @@ mod drawing;
 mod html;
 mod json;
 mod latency;
+mod store;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -27,4 +28,5 @@ pub use check::{
 };
 pub use html::render_html;
 pub use json::render_json;
+pub use store::{RunState, Selection, StoreRun, render_store_html};
 pub use terminal::{Paths, Style, render_verdict};

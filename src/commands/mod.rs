@@ -8,6 +8,7 @@ mod export;
 mod heal;
 mod lab;
 mod replay;
+mod serve;
 mod versions;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ pub use export::export;
 pub use heal::{heal, heal_open};
 pub use lab::{lab, lab_failure, parse_subnet};
 pub use replay::replay;
+pub use serve::serve;
 pub use versions::versions;
 
 use crate::exit::Failure;
