@@ -6,7 +6,7 @@ mod figure;
 mod lanes;
 mod latency;
 mod page;
-mod parts;
+pub(crate) mod parts;
 mod percentiles;
 mod scale;
 mod sections;

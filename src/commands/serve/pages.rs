@@ -17,7 +17,7 @@ use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
 use super::runs::Runs;
-use crate::commands::report::matrix_page;
+// MATRIX use
 
 /// What every answer says: nothing here runs a script, loads anything from elsewhere, is framed, or is
 /// kept.
@@ -50,7 +50,7 @@ impl Site {
 pub fn router(site: Arc<Site>) -> Router {
     Router::new()
         .route("/", get(index))
-        .route("/runs/", get(matrix))
+// MATRIX route
         .route("/runs/{*path}", get(file))
         .fallback(|| async { not_found() })
         .layer(middleware::from_fn_with_state(site.clone(), guard))
@@ -105,10 +105,7 @@ async fn index(State(site): State<Arc<Site>>, Query(asked): Query<Asked>) -> Res
     .await
 }
 
-async fn matrix(State(site): State<Arc<Site>>) -> Response {
-    page(move || matrix_page(site.runs.folder())).await
-}
-
+// MATRIX fn
 /// A page whose making reads files.
 async fn page(make: impl FnOnce() -> anyhow::Result<String> + Send + 'static) -> Response {
     match tokio::task::spawn_blocking(make).await {
@@ -139,20 +136,7 @@ async fn file(State(site): State<Arc<Site>>, request: Request) -> Response {
 
 /// A part of an address, with its percent signs undone once.
 fn decoded(part: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(part.len());
-    let mut bytes = part.bytes();
-    while let Some(byte) = bytes.next() {
-        let rest = bytes.as_slice();
-        let code = rest.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(value) if byte == b'%' => {
-                out.push(value);
-                bytes.nth(1);
-            }
-            _ => out.push(byte),
-        }
-    }
-    out
+    percent_encoding::percent_decode_str(part).collect()
 }
 
 fn not_found() -> Response {
