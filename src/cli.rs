@@ -8,6 +8,7 @@ mod fault_args;
 mod recorded;
 mod report_args;
 mod run_args;
+mod serve_args;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use fault_args::{FaultArgs, Limit, NemesisWord, TargetChoice};
 pub use recorded::{parse_run, run_args_of, words_of};
 pub use report_args::ReportArgs;
 pub use run_args::{OutputFormat, RunArgs};
+pub use serve_args::ServeArgs;
 
 use crate::config;
 use crate::exit::Exit;
@@ -100,6 +102,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Put runs, or benches, side by side.
     Compare(CompareArgs),
+    /// Browse the runs of a store.
+    Serve(ServeArgs),
     /// Undo every fault that a killed run left behind.
     Heal(HealArgs),
     /// Raise, list, enter or remove a lab.

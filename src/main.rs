@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Check(check) => commands::check(&check, &terminal),
         Command::Report(report) => commands::report(&report, &terminal),
         Command::Compare(compare) => commands::compare(&compare, &terminal),
+        Command::Serve(serve) => commands::serve(&serve, &terminal),
         Command::Heal(heal) => commands::heal(&heal, &terminal),
         Command::Export(export) => commands::export(&export, &terminal),
         Command::Versions(versions) => commands::versions(&versions, &terminal),

@@ -19,6 +19,7 @@ mod latency;
 mod markdown;
 mod matrix;
 mod prometheus;
+mod store;
 mod summary;
 mod terminal;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use json::render_json;
 pub use junit::render_junit;
 pub use matrix::{Matrix, MatrixRun, UnreadableRun, render_matrix, render_matrix_html};
 pub use prometheus::render_prometheus;
+pub use store::{RunState, Selection, StoreRun, render_store_html};
 pub use summary::render_markdown;
 pub use terminal::{Paths, Style, render_verdict};
 pub use text::visible_path;

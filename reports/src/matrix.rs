@@ -8,7 +8,6 @@ mod tests;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 
 use locktest_analyzer::{Percentiles, PropertyOutcome, RunOutcome, Verdict, ViolationClass};
 use locktest_history::{Backend, FaultKind, Run};
@@ -18,7 +17,7 @@ pub use html::render_matrix_html;
 pub use terminal::render_matrix;
 
 use crate::latency::acquires;
-use crate::text::visible;
+use crate::text::{percent_encoded, visible};
 use crate::wording::Tone;
 
 /// The version of the matrix as JSON.
@@ -293,18 +292,4 @@ fn version_key(version: &str) -> (Vec<u64>, String) {
 /// A directory's name as reports show it.
 fn visible_name(name: &OsStr) -> String {
     visible(&name.to_string_lossy(), MAX_NAME)
-}
-
-/// A directory's name in a link: of its bytes, only those stay that mean nothing in an address.
-fn percent_encoded(name: &OsStr) -> String {
-    let mut out = String::new();
-    for byte in name.as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(*byte));
-            }
-            byte => out += &format!("%{byte:02X}"),
-        }
-    }
-    out
 }

@@ -1,5 +1,7 @@
 //! Words and numbers as every report shows them, and strings from outside made harmless.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Replaces what could move a cursor or reorder a line, and cuts what is too long.
@@ -27,6 +29,20 @@ pub(crate) fn ascii(text: &str, max_chars: usize) -> String {
 /// A path without what could move a cursor or reorder a line, uncut, so that it can be copied.
 pub fn visible_path(path: &Path) -> String {
     visible(&path.display().to_string(), usize::MAX)
+}
+
+/// A directory's name in a link: of its bytes, only those stay that mean nothing in an address.
+pub(crate) fn percent_encoded(name: &OsStr) -> String {
+    let mut out = String::new();
+    for byte in name.as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(*byte));
+            }
+            byte => out += &format!("%{byte:02X}"),
+        }
+    }
+    out
 }
 
 fn is_invisible(c: char) -> bool {

@@ -10,6 +10,7 @@ mod heal;
 mod lab;
 mod replay;
 mod report;
+mod serve;
 mod versions;
 
 use std::path::Path;
@@ -29,6 +30,7 @@ pub use heal::{heal, heal_open};
 pub use lab::{lab, lab_failure, parse_subnet};
 pub use replay::replay;
 pub use report::report;
+pub use serve::serve;
 pub use versions::versions;
 
 use crate::exit::Failure;

@@ -2,6 +2,8 @@
 
 mod folder;
 
+pub use folder::matrix_page;
+
 use std::path::Path;
 
 use anyhow::{Context, anyhow};

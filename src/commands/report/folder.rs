@@ -56,6 +56,20 @@ pub fn report(path: &Path, json: bool, terminal: &Terminal) -> Result<(), Failur
     print(&text, terminal)
 }
 
+/// The matrix of the runs that have a verdict of today's version, as a page. It changes nothing: other
+/// runs are not judged.
+pub fn matrix_page(folder: &Path) -> Result<String> {
+    let run = |path: &PathBuf| {
+        let run_dir = RunDir::open(path).ok()?;
+        let reader = HistoryReader::open(&run_dir.history()).ok()?;
+        let verdict = present_verdict(&run_dir, reader.run())?;
+        Some(MatrixRun::of(path.file_name()?, true, reader.run(), &verdict))
+    };
+    let runs: Vec<MatrixRun> = run_dirs(folder)?.iter().filter_map(run).collect();
+    let matrix = Matrix::of(&folder.display().to_string(), &runs, Vec::new());
+    Ok(render_matrix_html(&matrix))
+}
+
 /// Every run directory in a folder, by name. A link, such as `latest`, counts only if what it points
 /// to is elsewhere.
 fn run_dirs(folder: &Path) -> Result<Vec<PathBuf>> {
