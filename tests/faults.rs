@@ -91,17 +91,6 @@ fn redlock_holds_when_its_servers_write_each_vote_to_disk() {
     );
 }
 
-#[test]
-fn a_paused_holder_of_redlock_acts_after_its_lease() {
-    let line = "--backend redis --nemesis client-pause --nemesis-interval 3s --time-limit 60s";
-    // An overrun alone does not end a run, and nothing saves its user here.
-    let bench = Bench::with_lab();
-    let line = format!("{line} --fail-on lease-overrun --stop-on-violation --seed 1 --json");
-    let verdict = bench.run(&line).expect_code(1).json();
-    assert!(violation_classes(&verdict).contains(&"lease-overrun"), "{verdict:#}");
-    assert_row(&verdict, "safety", &["violated"]);
-}
-
 /// A holder that is paused beyond its lease acts when another holds already: no service can prevent
 /// it, and the fencing token makes it harmless.
 #[track_caller]

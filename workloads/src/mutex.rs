@@ -14,9 +14,8 @@ use std::time::Duration;
 use locktest_history::{ClientId, KeyId, Plan, Workload};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::time::sleep;
 
-use crate::attempt::{Held, HoldEnd, LockClient, NotGranted};
+use crate::attempt::{Held, HoldEnd, LockClient, NotGranted, wait};
 use crate::recipes::LockRecipe;
 use crate::recorder::Owner;
 
@@ -145,12 +144,7 @@ impl HoldPlan {
         if rest >= WORTH_TELLING {
             client.recorder().holds(owner, rest);
         }
-        // A timer takes a millisecond even for nothing.
-        let stayed = match rest.is_zero() {
-            true => Some(()),
-            false => client.control().until_stop(sleep(rest)).await,
-        };
-        match stayed {
+        match client.control().until_stop(wait(rest)).await {
             Some(()) if self.crash => HoldEnd::Crash,
             _ => HoldEnd::Done,
         }

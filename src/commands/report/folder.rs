@@ -1,6 +1,7 @@
 //! A folder of runs: what each came to, and the matrix of them all.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -59,15 +60,28 @@ pub fn report(path: &Path, json: bool, terminal: &Terminal) -> Result<(), Failur
 /// The matrix of the runs that have a verdict of today's version, as a page. It changes nothing: other
 /// runs are not judged.
 pub fn matrix_page(folder: &Path) -> Result<String> {
-    let run = |path: &PathBuf| {
-        let run_dir = RunDir::open(path).ok()?;
-        let reader = HistoryReader::open(&run_dir.history()).ok()?;
-        let verdict = present_verdict(&run_dir, reader.run())?;
-        Some(MatrixRun::of(path.file_name()?, true, reader.run(), &verdict))
-    };
-    let runs: Vec<MatrixRun> = run_dirs(folder)?.iter().filter_map(run).collect();
-    let matrix = Matrix::of(&folder.display().to_string(), &runs, Vec::new());
+    let (mut runs, mut others) = (Vec::new(), Vec::new());
+    for path in run_dirs(folder)? {
+        let name = path.file_name().unwrap_or_default();
+        match judged(&path, name) {
+            Ok(run) => runs.push(run),
+            Err(error) => others.push(UnreadableRun::of(name, format!("{error:#}"))),
+        }
+    }
+    let matrix = Matrix::of(&folder.display().to_string(), &runs, others);
     Ok(render_matrix_html(&matrix))
+}
+
+/// A run by the verdict that is there.
+fn judged(path: &Path, name: &OsStr) -> Result<MatrixRun> {
+    let run_dir = RunDir::open(path)?;
+    let file = run_dir.history();
+    let reader =
+        HistoryReader::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let verdict = present_verdict(&run_dir, reader.run()).context(
+        "it has no verdict, or one of another version; `locktest report` on the folder makes it",
+    )?;
+    Ok(MatrixRun::of(name, true, reader.run(), &verdict))
 }
 
 /// Every run directory in a folder, by name. A link, such as `latest`, counts only if what it points

@@ -90,10 +90,7 @@ impl<'a, R: LockRecipe, W: Write> LockClient<'a, R, W> {
 
     /// A pause that the client means to make before its next acquire, unless the run is over.
     pub(crate) async fn pause(&self, length: Duration) {
-        // A timer takes a millisecond even for nothing.
-        if !length.is_zero() {
-            self.control.until_stop(sleep(length)).await;
-        }
+        self.control.until_stop(wait(length)).await;
         let length_ns = length.as_nanos() as u64;
         self.intended_start_ns.update(|over_ns| over_ns.map(|ns| ns + length_ns));
     }
@@ -186,6 +183,15 @@ impl<'a, R: LockRecipe, W: Write> LockClient<'a, R, W> {
     fn ns_of(&self, instant: Instant) -> u64 {
         let now_ns = self.recorder.now_ns();
         now_ns.saturating_sub(instant.elapsed().as_nanos() as u64)
+    }
+}
+
+/// Lets a time pass. A timer would take a millisecond even for none, in which others but have their
+/// turn.
+pub(crate) async fn wait(length: Duration) {
+    match length.is_zero() {
+        true => tokio::task::yield_now().await,
+        false => sleep(length).await,
     }
 }
 
