@@ -13,7 +13,7 @@ use super::choices::one_of;
 
 const BENCH_HELP: &str = "\
 Examples:
-  locktest bench                                       the paper's tables, about 18 minutes
+  locktest bench                                       the paper's tables, about 12 minutes
   locktest bench --repeat 1 --processes 1,5            a first look
   locktest bench --backends etcd@3.4.23,etcd@3.5.16    two versions beside each other
   locktest bench --backends etcd/cas-ttl,etcd          two recipes

@@ -1,11 +1,12 @@
 //! The tables as one offline page.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use super::table::{Entry, Group, NOT_MEASURED, Table, number};
 use super::tables::{remarks, tables};
 use super::terminal::subject;
 use super::{Bench, Cell};
+use crate::html::parts::head;
 use crate::text::{utc, visible};
 
 /// The page: every table, what stands out, and the runs behind it.
@@ -18,13 +19,7 @@ fn page(bench: &Bench) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width,initial-scale=1";
-                title { "locktest bench" }
-                style { (PreEscaped(include_str!("../html/style.css"))) }
-                style { (PreEscaped(include_str!("bench.css"))) }
-            }
+            (head("locktest bench", include_str!("bench.css"), None))
             body {
                 header {
                     h1 { "locktest bench" }

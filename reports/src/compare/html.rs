@@ -1,9 +1,9 @@
 //! A comparison as one offline page.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use super::{Cell, Comparison, Table};
-use crate::html::parts::{MAX_SENTENCE, badge};
+use crate::html::parts::{MAX_SENTENCE, badge, head};
 use crate::text::visible;
 
 /// The page.
@@ -15,12 +15,7 @@ fn page(comparison: &Comparison) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width,initial-scale=1";
-                title { "locktest compare" }
-                style { (PreEscaped(include_str!("../html/style.css"))) }
-            }
+            (head("locktest compare", "", None))
             body {
                 header {
                     h1 { "locktest compare: " (comparison.of.noun()) }

@@ -2,9 +2,9 @@
 
 use locktest_analyzer::{Hold, Verdict, holds};
 use locktest_history::{History, Milestone, Record};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
-use super::parts::{MAX_SENTENCE, badge, list, sentence_case, sign, tone_class};
+use super::parts::{MAX_SENTENCE, badge, head, list, sentence_case, sign, tone_class};
 use super::{cost, latency, sections, timeline};
 use crate::text::{count, seconds, utc, visible};
 use crate::wording;
@@ -28,12 +28,7 @@ pub(crate) fn page(verdict: &Verdict, history: &History, holds: &[Hold]) -> Mark
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width,initial-scale=1";
-                title { (title) }
-                style { (PreEscaped(include_str!("style.css"))) }
-            }
+            (head(&title, "", None))
             body {
                 (patterns())
                 header {

@@ -1,6 +1,6 @@
 //! What several sections of the page are made of.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use crate::text::visible;
 use crate::wording::Tone;
@@ -10,6 +10,20 @@ pub(crate) const MAX_SENTENCE: usize = 800;
 
 /// More list entries than this are left to verdict.json.
 const MAX_ENTRIES: usize = 30;
+
+/// The head of every page: its own style comes after the one that all share. With `refresh_s` the page
+/// comes again after so many seconds.
+pub(crate) fn head(title: &str, own_style: &str, refresh_s: Option<u32>) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width,initial-scale=1";
+            @if let Some(seconds) = refresh_s { meta http-equiv="refresh" content=(seconds); }
+            title { (title) }
+            style { (PreEscaped(include_str!("style.css"))) (PreEscaped(own_style)) }
+        }
+    }
+}
 
 /// A list that is cut with the number of what is left out.
 pub(crate) fn list(entries: &[String]) -> Markup {

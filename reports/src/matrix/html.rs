@@ -1,10 +1,10 @@
 //! The matrix as one offline page, with links to the pages of its runs.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use super::terminal::{has_low_n, subject};
 use super::{Cell, Matrix, P99};
-use crate::html::parts::{MAX_SENTENCE, badge};
+use crate::html::parts::{MAX_SENTENCE, badge, head};
 use crate::latency::LOW_N_NOTE;
 use crate::text::{count, milliseconds, visible};
 
@@ -17,13 +17,7 @@ fn page(matrix: &Matrix) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width,initial-scale=1";
-                title { "locktest matrix: " (visible(&matrix.folder, 120)) }
-                style { (PreEscaped(include_str!("../html/style.css"))) }
-                style { (PreEscaped(include_str!("matrix.css"))) }
-            }
+            (head(&format!("locktest matrix: {}", visible(&matrix.folder, 120)), include_str!("matrix.css"), None))
             body {
                 header {
                     h1 { "locktest matrix" }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use locktest_analyzer::ViolationClass;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use super::{About, RunState, Selection, StoreRun};
-use crate::html::parts::{badge, sign, tone_class};
+use crate::html::parts::{badge, head, sign, tone_class};
 use crate::text::{count, percent_encoded, utc, visible};
 
 /// More runs than this are reached by filters.
@@ -42,14 +42,7 @@ fn page(folder: &str, runs: &[StoreRun], selection: &Selection) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width,initial-scale=1";
-                @if is_live { meta http-equiv="refresh" content=(REFRESH_S); }
-                title { "locktest: " (visible(folder, 120)) }
-                style { (PreEscaped(include_str!("../html/style.css"))) }
-                style { (PreEscaped(include_str!("store.css"))) }
-            }
+            (head(&format!("locktest: {}", visible(folder, 120)), include_str!("store.css"), is_live.then_some(REFRESH_S)))
             body {
                 header {
                     h1 { "locktest runs" }
