@@ -172,11 +172,11 @@ impl Measurement {
 }
 
 impl Keys {
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
+    /// What the clients compete for, in words.
+    pub fn words(self) -> &'static str {
         match self {
-            Keys::Different => "different",
-            Keys::Same => "same",
+            Keys::Different => "different keys",
+            Keys::Same => "same key",
         }
     }
 }

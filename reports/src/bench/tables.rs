@@ -59,7 +59,7 @@ pub(super) fn tables(bench: &Bench) -> Vec<Table> {
         if bench.rate_per_s.is_some() {
             for keys in &bench.keys {
                 add(
-                    &format!("Table 3. From the intended start, {} keys, ms", keys.name()),
+                    &format!("Table 3. From the intended start, {}, ms", keys.words()),
                     "An acquire that could not begin when it was meant to counts from then.",
                     *keys,
                     |measurement| measurement.intended.as_ref(),
@@ -183,7 +183,7 @@ fn throughput(bench: &Bench) -> Table {
                 let cell = bench.cell(contender, *keys, *processes);
                 Entry::with_decimals(figure(cell, |measurement| Some(measurement.per_s)), 1)
             });
-            Row { name: format!("{} keys", keys.name()), cells: cells.collect(), paper: vec![] }
+            Row { name: keys.words().into(), cells: cells.collect(), paper: vec![] }
         };
         bench.keys.iter().map(row).collect()
     };
@@ -205,7 +205,7 @@ fn cost(bench: &Bench) -> Option<Table> {
         let row = |keys: &Keys| {
             let cell = bench.cell(contender, *keys, most);
             Row {
-                name: format!("{} keys", keys.name()),
+                name: keys.words().into(),
                 cells: vec![
                     cost_range(cell, |node| Some(node.cpu_percent_of_one_core), 1.0),
                     cost_range(cell, |node| Some(node.peak_resident_bytes as f64), 1e6),
@@ -285,7 +285,7 @@ pub(super) fn remarks(bench: &Bench) -> Vec<String> {
     for cell in &bench.cells {
         let Cell { contender, keys, processes, .. } = cell;
         let clients = count(u64::from(*processes), "client");
-        let place = format!("{contender}, {} keys, {clients}", keys.name());
+        let place = format!("{contender}, {}, {clients}", keys.words());
         for measurement in &cell.measurements {
             if !measurement.violations.is_empty() {
                 let found = measurement.violations.iter();

@@ -116,7 +116,7 @@ fn an_open_loop_has_tables_from_the_intended_start_and_says_what_rate_was_kept()
         measurement.load = Some(Load { intended_per_s: 100.0, begun_per_s: 61.0 });
     }
     let text = terminal(&bench);
-    assert!(text.contains("Table 3. From the intended start, same keys"), "{text}");
+    assert!(text.contains("Table 3. From the intended start, same key"), "{text}");
     assert!(text.contains("100 acquires a second were to begin and 61 did"), "{text}");
 }
 

@@ -184,7 +184,7 @@ fn table(metric: &Metric, benches: &[BenchToCompare], gate: &mut Gate) -> Table 
 /// Such as `etcd, same keys, 5 clients`.
 fn place(cell: &bench::Cell) -> String {
     let clients = count(u64::from(cell.processes), "client");
-    format!("{}, {} keys, {clients}", cell.contender, cell.keys.name())
+    format!("{}, {}, {clients}", cell.contender, cell.keys.words())
 }
 
 fn violations(benches: &[BenchToCompare]) -> Table {

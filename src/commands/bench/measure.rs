@@ -85,10 +85,10 @@ impl Measure {
         for (turn, number) in turns.iter().zip(1..) {
             let plan = &plans[turn.cell];
             let place = format!(
-                "{number} of {}: {}, {} keys, {} client{}",
+                "{number} of {}: {}, {}, {} client{}",
                 turns.len(),
                 plan.contender,
-                plan.keys.name(),
+                plan.keys.words(),
                 plan.processes,
                 if plan.processes == 1 { "" } else { "s" }
             );
