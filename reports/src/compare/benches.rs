@@ -181,7 +181,7 @@ fn table(metric: &Metric, benches: &[BenchToCompare], gate: &mut Gate) -> Table 
     Table { title: metric.title.into(), note: metric.note.map(str::to_owned), rows }
 }
 
-/// Such as `etcd, same keys, 5 clients`.
+/// Such as `etcd, same key, 5 clients`.
 fn place(cell: &bench::Cell) -> String {
     let clients = count(u64::from(cell.processes), "client");
     format!("{}, {}, {clients}", cell.contender, cell.keys.words())
