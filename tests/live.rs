@@ -48,6 +48,9 @@ fn a_partitioned_consul_is_judged_and_its_lab_is_gone_afterwards() {
     let begins = audit.lines().filter(|line| line.contains(r#""event":"begin""#)).count();
     let ends = audit.lines().filter(|line| line.contains(r#""event":"end""#)).count();
     assert!(begins > 20 && begins == ends, "{begins} begins, {ends} ends");
+    let page = std::fs::read_to_string(bench.latest().join("report.html")).expect("a page");
+    let (_, commands) = page.split_once("details class=\"commands\"").expect("a fault's commands");
+    assert!(commands.contains("iptables-restore -w --noflush"), "the exact commands of the cut");
     for log in ["n1.log", "n5.log", "c1.log"] {
         assert!(bench.latest().join("logs").join(log).exists(), "{log}");
     }

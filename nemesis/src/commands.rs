@@ -304,8 +304,7 @@ impl Commands<'_> {
         seen: Seen,
     ) -> HostCommands {
         let tag = self.tag;
-        let command =
-            |purpose: &str, script: String| RemoteCommand::new(format!("{purpose} {tag}"), script);
+        let command = |step: &str, script: String| RemoteCommand::new(tag.purpose(step), script);
         HostCommands {
             host: ssh.map_or_else(|| CONTROL.to_owned(), |ssh| ssh.name.clone()),
             ssh: ssh.cloned(),

@@ -41,6 +41,18 @@ impl FaultTag {
         format!("LT-{}-{}", self.run_id, self.fault)
     }
 
+    /// What a command of the fault is for, as the audit log has it.
+    pub fn purpose(&self, step: &str) -> String {
+        format!("{step} {self}")
+    }
+
+    /// The step and the number of the fault that a command was for, if it was for one.
+    pub fn of_purpose(purpose: &str) -> Option<(&str, u32)> {
+        let (step, tag) = purpose.rsplit_once(" fault ")?;
+        let (fault, _) = tag.split_once(" of run ")?;
+        Some((step, fault.parse().ok()?))
+    }
+
     /// What the fault's rules say of themselves.
     pub fn comment(&self) -> String {
         format!("locktest run {} fault {}", self.run_id, self.fault)
@@ -63,6 +75,16 @@ mod tests {
         assert!(FaultTag::new(&"a".repeat(23), 1).is_ok());
         assert!(FaultTag::new(&"a".repeat(24), 1).is_err());
         assert!(FaultTag::new(&"a".repeat(23), 10).is_err());
+    }
+
+    #[test]
+    fn the_purpose_of_a_command_tells_its_fault() {
+        let tag = FaultTag::new("0a1b2c", 3).expect("a tag");
+        let purpose = tag.purpose("check the undo of");
+        assert_eq!(FaultTag::of_purpose(&purpose), Some(("check the undo of", 3)));
+        for other in ["start the server", "undo fault x of run 0a1b2c", "undo fault 3"] {
+            assert_eq!(FaultTag::of_purpose(other), None, "{other}");
+        }
     }
 
     #[test]

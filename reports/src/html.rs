@@ -1,6 +1,8 @@
 //! The page: one self-contained file that needs neither network nor scripts.
 
 mod bars;
+mod checks;
+mod commands;
 mod cost;
 mod figure;
 mod lanes;

@@ -6,6 +6,7 @@
 //! command. Whatever comes from outside (names, reasons, proofs) is shown cut to a length and
 //! without characters that move a cursor or reorder a line.
 
+mod background;
 mod bench;
 mod check;
 mod compare;
@@ -27,6 +28,7 @@ mod testing;
 mod text;
 mod wording;
 
+pub use background::{AnalysisCost, Background, FaultCommand};
 pub use bench::{
     BENCH_SCHEMA_VERSION, Bench, Cell, Contender, Keys, Measurement, progress_line, render_bench,
     render_bench_html, render_bench_markdown,

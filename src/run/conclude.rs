@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use anyhow::Context;
-use locktest_analyzer::{Verdict, analyze};
+use locktest_analyzer::Verdict;
 use locktest_history::{History, RunDir, executed, write_atomically};
 use locktest_reports::{
-    Paths, render_html, render_json, render_junit, render_markdown, render_prometheus,
-    render_verdict,
+    AnalysisCost, Paths, render_html, render_json, render_junit, render_markdown,
+    render_prometheus, render_verdict,
 };
 
+use super::background::{background, measured_analysis};
 use crate::catalog::{Catalog, candidates};
 use crate::exit::Failure;
 use crate::terminal::Terminal;
@@ -36,11 +37,11 @@ pub fn conclude(
 /// Analyses a history, looks up what its violations look like, and writes the files of the verdict if
 /// there is a run directory.
 pub fn judge(run_dir: Option<&RunDir>, history: &History) -> Verdicts {
-    let mut verdict = analyze(history);
+    let (mut verdict, cost) = measured_analysis(history);
     let catalog =
         Catalog::load().expect("the catalogue is part of the program, and a test reads it");
     verdict.known_bugs = candidates(&catalog, &verdict, &history.run.plan);
-    let unwritten = run_dir.and_then(|run_dir| write(run_dir, &verdict, history).err());
+    let unwritten = run_dir.and_then(|run_dir| write(run_dir, &verdict, history, cost).err());
     Verdicts { verdict, unwritten }
 }
 
@@ -67,9 +68,15 @@ pub fn write_prometheus(path: &Path, verdict: &Verdict, history: &History) -> an
     write_text(path, &render_prometheus(verdict, history))
 }
 
-fn write(run_dir: &RunDir, verdict: &Verdict, history: &History) -> anyhow::Result<()> {
+fn write(
+    run_dir: &RunDir,
+    verdict: &Verdict,
+    history: &History,
+    cost: AnalysisCost,
+) -> anyhow::Result<()> {
     write_text(&run_dir.verdict(), &render_json(verdict))?;
-    write_text(&run_dir.report(), &render_html(verdict, history))?;
+    let background = background(run_dir, cost);
+    write_text(&run_dir.report(), &render_html(verdict, history, &background))?;
     write_text(&run_dir.junit(), &render_junit(verdict, history))?;
     write_text(&run_dir.summary(), &render_markdown(verdict, history))?;
     run_dir

@@ -1,6 +1,7 @@
 //! `locktest run`: plan, cluster, clients and nemesis, verdict.
 
 mod announcement;
+mod background;
 mod conclude;
 mod faults;
 mod live;

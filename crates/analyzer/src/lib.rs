@@ -33,6 +33,7 @@ mod reach;
 mod register;
 mod resource;
 mod servers;
+mod step;
 mod store_resource;
 mod time;
 mod tokens;
@@ -45,6 +46,7 @@ pub use hold::{Hold, holds};
 pub use observed::Heard;
 pub use promised::promised;
 pub use register::registers;
+pub use step::Step;
 pub use verdict::*;
 pub use watch::{Alarm, Watch};
 
@@ -58,16 +60,25 @@ use crate::servers::Servers;
 
 /// Decides a history.
 pub fn analyze(history: &History) -> Verdict {
-    verdict_of(history, &Observed::new(history))
+    analyze_by_steps(history, &mut |_| {})
+}
+
+/// The same, and tells of each step when it is done. Only the caller has a clock.
+pub fn analyze_by_steps(history: &History, done: &mut dyn FnMut(Step)) -> Verdict {
+    verdict_of(history, &Observed::new(history), done)
 }
 
 /// Decides what is known of a run that goes on. Whatever it calls a violation is one, whatever else
 /// happens; what it calls held may still be violated.
 pub fn analyze_so_far(history: &History, heard: &Heard) -> Verdict {
-    verdict_of(history, &Observed::so_far(history, heard))
+    verdict_of(history, &Observed::so_far(history, heard), &mut |_| {})
 }
 
-fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
+fn verdict_of<'h>(
+    history: &'h History,
+    observed: &Observed<'h>,
+    done: &mut dyn FnMut(Step),
+) -> Verdict {
     let faults = Faults::new(observed);
     let servers = Servers::new(observed, &faults);
     let reach = Reach::new(observed, &faults, &servers);
@@ -78,20 +89,28 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
     let restarts = liveness::restarts(&faults, &leader_changes);
     let unsettled = liveness::unsettled(observed, &faults, &servers, &leader_changes);
     let possessions = possession::possessions(observed, &reach, &unsettled);
+    done(Step::Order);
 
     let mut findings = Findings::new(observed, &faults);
     overlap::overlaps(observed, &by_key, &mut findings);
+    done(Step::MutualExclusion);
     evidence::stale_grants(observed, &tenures, &mut findings);
     evidence::early_expiries(observed, &tenures, &mut findings);
+    done(Step::Evidence);
     let tokens = tokens::monotone(observed, &by_key, &mut findings);
+    done(Step::Tokens);
     let resource = match observed.plan.workload.keeps_values_in_store() {
         true => store_resource::lost_updates(observed, &tenures, &mut findings),
         false => resource::lost_updates(observed, &tenures, &mut findings),
     };
+    done(Step::Resource);
     let registers = register::not_linearizable(observed, &mut findings);
+    done(Step::Registers);
     let liveness =
         liveness::deadlocks(observed, (&servers, &reach), &restarts, &possessions, &mut findings);
+    done(Step::Liveness);
     availability::outages(observed, &servers, &restarts, &served_ns, &mut findings);
+    done(Step::Availability);
 
     let longest_gap_ns = latency::longest_gap_ns(observed, &tenures);
     let contention = overlap::contention(observed, &by_key);
@@ -119,7 +138,7 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
     let outcome = evidence.run(&properties);
     let run = &history.run;
     let summaries = fault_summary::summaries(observed, &faults, &servers, &tenures, &served_ns);
-    Verdict {
+    let verdict = Verdict {
         schema_version: VERDICT_SCHEMA_VERSION,
         outcome,
         summary: evidence.summary(outcome, &properties),
@@ -150,7 +169,9 @@ fn verdict_of<'h>(history: &'h History, observed: &Observed<'h>) -> Verdict {
         violation_counts: findings.counts().clone(),
         violations: findings.into_shown(),
         known_bugs: Vec::new(),
-    }
+    };
+    done(Step::Figures);
+    verdict
 }
 
 /// When the service did something for somebody that it can only do while it works: grants, and

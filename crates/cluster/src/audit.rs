@@ -1,12 +1,12 @@
 //! The audit log: every remote command, a line at its begin and a line at its end.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::remote::{RemoteCommand, RemoteError, RemoteOutput};
 
@@ -31,6 +31,24 @@ struct Sink {
 enum Line<'a> {
     Begin { command: u64, time_ns: u64, node: &'a str, purpose: &'a str, script: &'a str },
     End { command: u64, time_ns: u64, status: Option<i32>, error: Option<String> },
+}
+
+/// A command that was sent, as the audit log has it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SentCommand {
+    /// To whom.
+    pub node: String,
+    /// What for.
+    pub purpose: String,
+    /// The script.
+    pub script: String,
+}
+
+/// The commands of an audit log, in the order in which they were sent. Lines that tell of no begin, or
+/// that a dying control node cut off, are passed over.
+pub fn read_audit_log(path: &Path) -> io::Result<impl Iterator<Item = SentCommand> + use<>> {
+    let lines = BufReader::new(File::open(path)?).split(b'\n');
+    Ok(lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok()))
 }
 
 impl AuditLog {

@@ -27,7 +27,7 @@ mod upload;
 mod usage;
 mod zookeeper;
 
-pub use audit::{AuditLog, NowNs};
+pub use audit::{AuditLog, NowNs, SentCommand, read_audit_log};
 pub use cluster::{Cluster, ClusterError};
 pub use deployment::{Deployment, settings};
 pub use elections::elections;

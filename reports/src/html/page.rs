@@ -4,20 +4,29 @@ use locktest_analyzer::{Hold, Verdict, holds};
 use locktest_history::{History, Milestone, Record};
 use maud::{DOCTYPE, Markup, html};
 
+use super::commands::Commands;
+use super::lanes::Lanes;
 use super::parts::{MAX_SENTENCE, badge, head, list, sentence_case, sign, tone_class};
-use super::{cost, latency, sections, timeline};
+use super::{checks, cost, latency, sections, timeline};
+use crate::background::Background;
 use crate::text::{count, seconds, utc, visible};
 use crate::wording;
 
 /// The page. It is at most 2 MB, however long the run was: what is too short to draw is merged,
 /// and long lists are cut with the number of what is left out.
-pub fn render_html(verdict: &Verdict, history: &History) -> String {
-    page(verdict, history, &holds(history)).into_string()
+pub fn render_html(verdict: &Verdict, history: &History, background: &Background) -> String {
+    page(verdict, history, &holds(history), background).into_string()
 }
 
 /// The page for holds that are already known.
-pub(crate) fn page(verdict: &Verdict, history: &History, holds: &[Hold]) -> Markup {
+pub(crate) fn page(
+    verdict: &Verdict,
+    history: &History,
+    holds: &[Hold],
+    background: &Background,
+) -> Markup {
     let headline = wording::headline(verdict);
+    let lanes = Lanes::new(verdict, history, holds);
     let title = format!(
         "locktest: {} {}: {} {}",
         verdict.backend,
@@ -37,18 +46,19 @@ pub(crate) fn page(verdict: &Verdict, history: &History, holds: &[Hold]) -> Mark
                 }
                 main {
                     (doubts(verdict))
-                    (sections::violations(verdict))
+                    (sections::violations(verdict, history, &lanes))
                     (sections::known_bugs(verdict))
                     section {
                         h2 { @if verdict.workload.takes_locks() { "Who held when" } @else { "Faults and servers" } }
-                        (timeline::timeline(verdict, history, holds))
+                        (timeline::timeline(verdict, history, &lanes))
                     }
                     (latency::latency(verdict))
-                    (cost::cost(verdict))
-                    (sections::faults(verdict))
+                    (sections::faults(verdict, &Commands::new(&background.commands)))
                     (sections::elections(verdict))
                     (sections::all_violations(verdict))
-                    (sections::appendix(verdict, history))
+                    (checks::checks(verdict, background.analysis.as_ref()))
+                    (cost::cost(verdict))
+                    (sections::appendix(verdict, history, &background.files))
                 }
                 footer { p { "Made by locktest " (visible(&history.run.plan.locktest_version, 40))
                     " from the run's history. `locktest check` repeats the analysis." } }

@@ -1,16 +1,26 @@
 //! The page's sections below the verdict.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 
 use locktest_analyzer::{FaultSummary, Verdict, Violation, ViolationClass};
 use locktest_history::{History, HolderPolicy, Resource};
 use maud::{Markup, html};
 
+use super::commands::Commands;
+use super::figure::{self, Window};
+use super::lanes::Lanes;
 use super::parts::{MAX_SENTENCE, badge, list, sentence_case};
 use super::violation;
 use crate::findings;
-use crate::text::{count, duration, seconds, visible};
+use crate::text::{count, duration, percent_encoded, seconds, visible};
 use crate::wording::{self, Tone};
+
+/// How much is shown around a violation, to either side.
+const CONTEXT_NS: u64 = 3_000_000_000;
+
+/// Bars of each kind in the window around a violation.
+const CONTEXT_BARS: usize = 150;
 
 /// More faults than this are left to verdict.json.
 const MAX_FAULTS: usize = 60;
@@ -24,18 +34,21 @@ const MAX_PROOF: usize = 300;
 /// More steps of elections than this are left to verdict.json.
 const MAX_ELECTIONS: usize = 40;
 
+/// More files than this are left to the run's folder.
+const MAX_FILES: usize = 60;
+
 /// More violations than this of one class are left to verdict.json.
 const MAX_OF_CLASS: usize = 10;
 
 /// The first violation of each class, drawn.
-pub(crate) fn violations(verdict: &Verdict) -> Markup {
+pub(crate) fn violations(verdict: &Verdict, history: &History, lanes: &Lanes) -> Markup {
     let mut seen = BTreeSet::new();
     let firsts = verdict.violations.iter().filter(|violation| seen.insert(violation.class));
     html! {
         @if !verdict.violations.is_empty() {
             section {
                 h2 { "The first of each kind" }
-                @for violation in firsts { (first_of_class(violation, verdict)) }
+                @for violation in firsts { (first_of_class(violation, verdict, history, lanes)) }
             }
         }
     }
@@ -59,7 +72,12 @@ pub(crate) fn known_bugs(verdict: &Verdict) -> Markup {
     }
 }
 
-fn first_of_class(violation: &Violation, verdict: &Verdict) -> Markup {
+fn first_of_class(
+    violation: &Violation,
+    verdict: &Verdict,
+    history: &History,
+    lanes: &Lanes,
+) -> Markup {
     let overrun = violation.class == ViolationClass::LeaseOverrun;
     let class = if overrun { "violation doubt" } else { "violation" };
     html! {
@@ -75,8 +93,19 @@ fn first_of_class(violation: &Violation, verdict: &Verdict) -> Markup {
             }
             (violation::figure(violation, &verdict.faults))
             (violation::operations(violation))
+            details {
+                summary { "Everything that happened around it, three seconds to either side" }
+                (figure::draw(verdict, history, lanes, &context(violation)))
+            }
         }
     }
+}
+
+/// The window around a violation: what led to it, and what came of it.
+fn context(violation: &Violation) -> Window {
+    let from_ns = violation.time_ns.saturating_sub(CONTEXT_NS);
+    let to_ns = violation.time_ns.saturating_add(CONTEXT_NS);
+    Window { time_ns: from_ns..to_ns, detailed: true, bar_limit: CONTEXT_BARS }
 }
 
 fn place(violation: &Violation) -> String {
@@ -135,7 +164,7 @@ fn all_of_class(verdict: &Verdict, class: ViolationClass, n: u64) -> Markup {
 }
 
 /// Every fault with what shows that it bit and that it is gone.
-pub(crate) fn faults(verdict: &Verdict) -> Markup {
+pub(crate) fn faults(verdict: &Verdict, commands: &Commands<'_>) -> Markup {
     let left_out = verdict.faults.len().saturating_sub(MAX_FAULTS);
     html! {
         section {
@@ -149,7 +178,7 @@ pub(crate) fn faults(verdict: &Verdict) -> Markup {
                             th { "undone" } th { "afterwards" }
                         } }
                         tbody {
-                            @for fault in verdict.faults.iter().take(MAX_FAULTS) { (fault_row(fault, verdict)) }
+                            @for fault in verdict.faults.iter().take(MAX_FAULTS) { (fault_row(fault, verdict, commands)) }
                         }
                     }
                 }
@@ -167,7 +196,7 @@ pub(crate) fn faults(verdict: &Verdict) -> Markup {
     }
 }
 
-fn fault_row(fault: &FaultSummary, verdict: &Verdict) -> Markup {
+fn fault_row(fault: &FaultSummary, verdict: &Verdict, commands: &Commands<'_>) -> Markup {
     let word = |known: bool, word| match known {
         true => badge(Tone::Good, word),
         false => badge(Tone::Doubt, "not shown"),
@@ -175,7 +204,8 @@ fn fault_row(fault: &FaultSummary, verdict: &Verdict) -> Markup {
     html! {
         tr {
             th.n scope="row" { (fault.id) }
-            td.mid { (wording::fault_kind(fault)) br; b { (visible(&fault.description, 200)) } }
+            td.mid { (wording::fault_kind(fault)) br; b { (visible(&fault.description, 200)) }
+                (commands.of_fault(fault.id)) }
             td.n { (seconds(fault.begin_ns)) }
             td.n { (seconds(fault.end_ns)) }
             td { (word(fault.bit, "bit")) (proofs(&fault.proof)) }
@@ -217,8 +247,13 @@ pub(crate) fn elections(verdict: &Verdict) -> Markup {
     }
 }
 
+/// A file's address, relative to the page.
+fn address(file: &str) -> String {
+    file.split('/').map(|part| percent_encoded(OsStr::new(part))).collect::<Vec<_>>().join("/")
+}
+
 /// The plan, and what the method cannot see.
-pub(crate) fn appendix(verdict: &Verdict, history: &History) -> Markup {
+pub(crate) fn appendix(verdict: &Verdict, history: &History, files: &[String]) -> Markup {
     let plan = &history.run.plan;
     let holder = match plan.holder {
         HolderPolicy::Trusting => "trusting (never looks at its deadline)",
@@ -263,6 +298,13 @@ pub(crate) fn appendix(verdict: &Verdict, history: &History) -> Markup {
             @if !plan.server_settings.is_empty() {
                 h3 { "Server settings that bear on the verdict" }
                 (list(&plan.server_settings))
+            }
+            @if !files.is_empty() {
+                h3 { "Files of the run" }
+                ul.files { @for file in files.iter().take(MAX_FILES) {
+                    li { a href=(address(file)) { (visible(file, 120)) } }
+                } }
+                @if files.len() > MAX_FILES { p.note { (files.len() - MAX_FILES) " more in its folder." } }
             }
             h3 { "What the method cannot see" }
             ul {

@@ -1,11 +1,14 @@
-use locktest_analyzer::{Hold, Verdict};
+use std::time::Duration;
+
+use locktest_analyzer::{Hold, Property, PropertyOutcome, Step, Verdict};
 use locktest_history::{ExitCause, History, Record};
 
 use super::page::page;
+use crate::background::{AnalysisCost, Background, FaultCommand};
 use crate::testing;
 
 fn render(verdict: &Verdict, history: &History, holds: &[Hold]) -> String {
-    let html = page(verdict, history, holds).into_string();
+    let html = page(verdict, history, holds, &Background::default()).into_string();
     // Where LOCKTEST_PAGES names a folder, the pages are kept there to be looked at.
     if let Some(folder) = std::env::var_os("LOCKTEST_PAGES") {
         let test = std::thread::current().name().unwrap_or("page").replace("::", "-");
@@ -47,7 +50,7 @@ fn assert_well_formed(html: &str) {
 #[test]
 fn the_page_of_a_register_speaks_of_reads_and_writes_and_of_no_lock() {
     let verdict = testing::stale_read();
-    let page = page(&verdict, &testing::history(5), &[]).into_string();
+    let page = page(&verdict, &testing::history(5), &[], &Background::default()).into_string();
     for part in ["register, serializable reads", "Read, by the phase", "Cas, by the phase"] {
         assert!(page.contains(part), "{part}");
     }
@@ -58,7 +61,8 @@ fn the_page_of_a_register_speaks_of_reads_and_writes_and_of_no_lock() {
 
 #[test]
 fn the_page_says_what_each_server_of_a_redlock_said() {
-    let page = page(&testing::split_redlock(), &testing::history(5), &[]).into_string();
+    let page = page(&testing::split_redlock(), &testing::history(5), &[], &Background::default())
+        .into_string();
     let said = "c1: acquire at 13.360 s: n1 yes 1.0 ms, n2 yes 2.0 ms, n3 yes 1.0 ms, n4 no answer 50.0 ms";
     assert!(page.contains(said));
     assert!(page.contains("51.0 ms in all, valid for 1.93 s more"));
@@ -66,10 +70,12 @@ fn the_page_says_what_each_server_of_a_redlock_said() {
 
 #[test]
 fn the_page_says_which_published_bug_a_violation_looks_like_and_no_more() {
-    let html = page(&testing::split_redlock(), &testing::history(5), &[]).into_string();
+    let html = page(&testing::split_redlock(), &testing::history(5), &[], &Background::default())
+        .into_string();
     assert!(html.contains("Match with known bugs"));
     assert!(html.contains("Double-grant looks like redlock-crash: a server that dies"));
-    let html = page(&testing::violated(), &testing::history(5), &[]).into_string();
+    let html =
+        page(&testing::violated(), &testing::history(5), &[], &Background::default()).into_string();
     assert!(!html.contains("known bugs"));
 }
 
@@ -98,7 +104,7 @@ fn each_verdict_makes_one_well_formed_page_that_stands_alone() {
 fn what_the_analyzer_finds_in_a_history_has_a_page_with_its_holds() {
     let (history, holds) = testing::run(3, &testing::held(), 500);
     let verdict = locktest_analyzer::analyze(&history);
-    let html = crate::render_html(&verdict, &history);
+    let html = crate::render_html(&verdict, &history, &Background::default());
     assert_well_formed(&html);
     assert_eq!(verdict.counts.acquires_ok, holds.len() as u64);
     assert!(html.contains(&format!("{} held lock-0 from", holds[0].client)), "no hold is drawn");
@@ -401,4 +407,79 @@ fn forty_violated_locks_with_room_for_every_name_fit_into_two_megabytes() {
         .collect();
     let html = render(&verdict, &history, &holds);
     assert!(html.len() < 2_000_000, "{} bytes", html.len());
+}
+
+#[test]
+fn each_check_tells_its_method_what_it_found_and_how_long_it_took() {
+    let cost = AnalysisCost {
+        steps: vec![(Step::MutualExclusion, Duration::from_micros(12_300))],
+        peak_resident_bytes: Some(84_000_000),
+    };
+    let background = Background { analysis: Some(cost), ..Background::default() };
+    let html = page(&testing::violated(), &testing::history(5), &[], &background).into_string();
+    assert_well_formed(&html);
+    let (_, section) = html.split_once("<h2>Checks run</h2>").expect("the section");
+    let (_, row) = section.split_once("mutual exclusion</th>").expect("its row");
+    let (row, _) = row.split_once("</tr>").expect("its end");
+    assert!(row.contains("O(n log n)") && row.contains("12.3 ms"), "{row}");
+    assert!(!row.contains("nothing"), "{row}");
+    assert!(!section.contains("registers</th>"), "locks have no registers");
+    assert!(section.contains("at most 84.0 MB of memory resident"), "{section}");
+    assert!(section.contains("Nothing that was checked was left undecided"), "{section}");
+}
+
+#[test]
+fn what_was_left_undecided_is_told_with_the_reason() {
+    let mut verdict = testing::held();
+    verdict.properties.safety =
+        Property { outcome: PropertyOutcome::Undecided, why: "the budget was spent".to_owned() };
+    let html = render(&verdict, &testing::history(5), &[]);
+    let (_, section) = html.split_once("<h3>Left undecided</h3>").expect("the list");
+    assert!(section.contains("SAFETY: the budget was spent"), "{section}");
+}
+
+fn sent(fault: u32, host: &str, script: &str) -> FaultCommand {
+    let (host, script) = (host.to_owned(), script.to_owned());
+    FaultCommand { fault, host, step: "apply".to_owned(), script }
+}
+
+#[test]
+fn the_exact_commands_of_a_fault_are_with_it_and_cannot_break_out() {
+    let verdict = testing::violated();
+    let fault = verdict.faults[0].id;
+    let commands = vec![
+        sent(fault, "n1", "set -eu\niptables -A LT-1 -j DROP"),
+        sent(fault, "n2", "</pre><script>alert(1)</script>\u{202e}"),
+        sent(fault + 1000, "n3", "of a fault that the verdict does not know"),
+    ];
+    let background = Background { commands, ..Background::default() };
+    let html = page(&verdict, &testing::history(5), &[], &background).into_string();
+    assert_well_formed(&html);
+    assert!(html.contains("<summary>2 commands</summary>"), "{html}");
+    assert!(html.contains("set -eu\niptables -A LT-1 -j DROP"), "{html}");
+    assert!(!html.contains("<script>alert") && !html.contains('\u{202e}'), "{html}");
+    assert!(!html.contains("that the verdict does not know"), "{html}");
+}
+
+#[test]
+fn commands_beyond_the_room_for_them_are_left_to_the_audit_log() {
+    let verdict = testing::violated();
+    let fault = verdict.faults[0].id;
+    let commands = vec![sent(fault, "n1", &"x\n".repeat(1000)); 1000];
+    let background = Background { commands, ..Background::default() };
+    let html = page(&verdict, &testing::history(5), &[], &background).into_string();
+    assert!(html.len() < 1_000_000, "{} bytes", html.len());
+    assert!(html.contains("more commands in <a href=\"audit.jsonl\">"), "{html}");
+}
+
+#[test]
+fn the_files_of_the_run_are_linked_by_addresses_that_mean_nothing_else() {
+    let files = ["history", "logs/n1.log", "logs/a b\"><b>", "logs/javascript:x"];
+    let files = files.map(str::to_owned).to_vec();
+    let background = Background { files, ..Background::default() };
+    let html = page(&testing::held(), &testing::history(5), &[], &background).into_string();
+    assert_well_formed(&html);
+    for address in ["history", "logs/n1.log", "logs/a%20b%22%3E%3Cb%3E", "logs/javascript%3Ax"] {
+        assert!(html.contains(&format!("href=\"{address}\"")), "{address}");
+    }
 }

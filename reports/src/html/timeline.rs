@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use locktest_analyzer::{Hold, Verdict};
+use locktest_analyzer::Verdict;
 use locktest_history::History;
 use maud::{Markup, html};
 
@@ -26,9 +26,8 @@ struct Moment {
 }
 
 /// The section's figures.
-pub(crate) fn timeline(verdict: &Verdict, history: &History, holds: &[Hold]) -> Markup {
-    let lanes = Lanes::new(verdict, history, holds);
-    let moments = moments(verdict, &lanes);
+pub(crate) fn timeline(verdict: &Verdict, history: &History, lanes: &Lanes) -> Markup {
+    let moments = moments(verdict, lanes);
     let length_ns = close_up_length_ns(history);
     let (close_ups, left_out) = close_ups(&moments, length_ns, verdict.end_ns);
     // A run that is no longer than a close-up is drawn as one.
@@ -40,9 +39,9 @@ pub(crate) fn timeline(verdict: &Verdict, history: &History, holds: &[Hold]) -> 
     };
     let bar_limit = CLOSE_UP_BARS / close_ups.len().max(1);
     html! {
-        (legend(&lanes, verdict.workload.takes_locks(), !verdict.elections.is_empty()))
+        (legend(lanes, verdict.workload.takes_locks(), !verdict.elections.is_empty()))
         h3 { "The whole run" }
-        (figure::draw(verdict, history, &lanes, &whole))
+        (figure::draw(verdict, history, lanes, &whole))
         @for (left_out, what) in [(lanes.clients_left_out, "more client"), (lanes.locks_left_out, "more lock")] {
             @if left_out > 0 {
                 p.note { (count(left_out as u64, what)) " not drawn. All that a shown violation concerns are." }
@@ -58,7 +57,7 @@ pub(crate) fn timeline(verdict: &Verdict, history: &History, holds: &[Hold]) -> 
                     }
                     @if !moments.iter().any(|moment| inside(&moment)) { " \u{b7} what followed" }
                 }
-                (figure::draw(verdict, history, &lanes, &Window { time_ns: close_up_ns, detailed: true, bar_limit }))
+                (figure::draw(verdict, history, lanes, &Window { time_ns: close_up_ns, detailed: true, bar_limit }))
             }
         }
         @if left_out > 0 {

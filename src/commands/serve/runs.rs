@@ -21,8 +21,9 @@ const GROWING: Duration = Duration::from_secs(15);
 const COUNTED_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The files of a run that are shown, each with its type.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("report.html", "text/html; charset=utf-8"),
+    ("history", "application/octet-stream"),
     ("verdict.json", "application/json"),
     ("plan.json", "application/json"),
     ("run.json", "application/json"),
