@@ -51,6 +51,8 @@ pub enum RunState {
         needs_fencing: bool,
         /// What was found.
         violations: BTreeMap<ViolationClass, u64>,
+        /// How many doubts there are about the experiment.
+        warnings: usize,
         /// How long it took, in seconds.
         length_s: f64,
     },
@@ -87,6 +89,7 @@ impl RunState {
             outcome: verdict.outcome,
             needs_fencing: verdict.properties.safety.outcome == PropertyOutcome::NeedsFencing,
             violations: verdict.violation_counts.clone(),
+            warnings: verdict.warnings.len(),
             length_s: verdict.end_ns as f64 / 1e9,
         }
     }

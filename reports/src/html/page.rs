@@ -61,7 +61,7 @@ pub(crate) fn page(
                     (sections::appendix(verdict, history, &background.files))
                 }
                 footer { p { "Made by locktest " (visible(&history.run.plan.locktest_version, 40))
-                    " from the run's history. `locktest check` repeats the analysis." } }
+                    " from the run's history. " code { "locktest check" } " repeats the analysis." } }
             }
         }
     }

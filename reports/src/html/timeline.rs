@@ -30,8 +30,7 @@ pub(crate) fn timeline(verdict: &Verdict, history: &History, lanes: &Lanes) -> M
     let moments = moments(verdict, lanes);
     let length_ns = close_up_length_ns(history);
     let (close_ups, left_out) = close_ups(&moments, length_ns, verdict.end_ns);
-    // A run that is no longer than a close-up is drawn as one.
-    let detailed = verdict.end_ns <= length_ns;
+    let detailed = is_one_close_up(verdict.end_ns, length_ns);
     let whole = Window {
         time_ns: 0..verdict.end_ns.max(1),
         detailed,
@@ -100,11 +99,16 @@ fn close_up_length_ns(history: &History) -> u64 {
     bound_ms.saturating_mul(2).saturating_add(4000).clamp(8000, 60_000) * 1_000_000
 }
 
+/// Whether a run is hardly longer than a close-up, and is drawn as one.
+fn is_one_close_up(end_ns: u64, length_ns: u64) -> bool {
+    end_ns <= length_ns.saturating_add(length_ns / 4)
+}
+
 /// Windows of one length in time order, none overlapping and none past the end, that show as many
 /// moments as there is room for, the first ones before the others; and how many moments are left
 /// out. A run that fits into one window needs none.
 fn close_ups(moments: &[Moment], length_ns: u64, end_ns: u64) -> (Vec<Range<u64>>, usize) {
-    if end_ns <= length_ns {
+    if is_one_close_up(end_ns, length_ns) {
         return (Vec::new(), 0);
     }
     let lead_ns = length_ns / 5;
@@ -223,6 +227,7 @@ mod tests {
     #[test]
     fn a_run_that_a_close_up_would_show_whole_has_none() {
         assert_eq!(close_ups(&at(&[5]), 100, 100), (vec![], 0));
-        assert_eq!(close_ups(&at(&[5, 90]), 100, 101), (vec![0..100, 100..101], 0));
+        assert_eq!(close_ups(&at(&[5, 120]), 100, 125), (vec![], 0));
+        assert_eq!(close_ups(&at(&[5, 120]), 100, 126), (vec![0..100, 100..126], 0));
     }
 }

@@ -48,7 +48,7 @@ fn page(matrix: &Matrix) -> Markup {
                     }
                 }
                 footer { p { "Made by locktest " (env!("CARGO_PKG_VERSION")) " from the runs' verdicts. "
-                    "`locktest report` on the folder makes it again." } }
+                    code { "locktest report" } " on the folder makes it again." } }
             }
         }
     }

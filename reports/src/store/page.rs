@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use locktest_analyzer::ViolationClass;
 use maud::{DOCTYPE, Markup, html};
 
 use super::{About, RunState, Selection, StoreRun};
@@ -211,13 +210,12 @@ fn length(run: &StoreRun) -> Markup {
 }
 
 fn detail(state: &RunState) -> Markup {
-    let found = |violations: &BTreeMap<ViolationClass, u64>| {
-        let found = violations.iter().map(|(class, count)| format!("{class} x{count}"));
-        found.collect::<Vec<_>>().join(", ")
-    };
     match state {
-        RunState::Ended { violations, .. } if !violations.is_empty() => {
-            html! { br; span.note { (found(violations)) } }
+        RunState::Ended { violations, warnings, .. } => {
+            let found = violations.iter().map(|(class, count)| format!("{class} x{count}"));
+            let doubts = (*warnings > 0).then(|| count(*warnings as u64, "warning"));
+            let details: Vec<String> = found.chain(doubts).collect();
+            html! { @if !details.is_empty() { br; span.note { (details.join(", ")) } } }
         }
         RunState::Running { granted, .. } => {
             html! { br; span.note { (granted) " acquires granted" } }

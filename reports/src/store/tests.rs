@@ -1,3 +1,5 @@
+use locktest_analyzer::Warning;
+
 use super::*;
 use crate::testing;
 
@@ -56,6 +58,19 @@ fn a_run_that_goes_on_shows_how_far_it_is_and_the_page_comes_again() {
     assert!(page.contains("http-equiv=\"refresh\""));
     let ended = render_store_html("store", &runs()[..2], &Selection::default());
     assert!(!ended.contains("http-equiv=\"refresh\""));
+}
+
+#[test]
+fn a_verdict_that_comes_with_doubts_says_how_many() {
+    let mut doubted = testing::held();
+    doubted.warnings = vec![Warning::Interrupted];
+    let page = |verdict: &_| {
+        let runs = [run("held", 1_760_000_000, RunState::of(verdict))];
+        render_store_html("store", &runs, &Selection::default())
+    };
+    assert!(page(&doubted).contains("1 warning<"));
+    doubted.warnings.clear();
+    assert!(!page(&doubted).contains("warning"));
 }
 
 #[test]

@@ -78,9 +78,13 @@ fn judged(path: &Path, name: &OsStr) -> Result<MatrixRun> {
     let file = run_dir.history();
     let reader =
         HistoryReader::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let verdict = present_verdict(&run_dir, reader.run()).context(
-        "it has no verdict, or one of another version; `locktest report` on the folder makes it",
-    )?;
+    let verdict =
+        present_verdict(&run_dir, reader.run()).context(match run_dir.verdict().exists() {
+            true => {
+                "its verdict is of another version; locktest report on the folder makes it anew"
+            }
+            false => "it has no verdict: it goes on, or it was broken off",
+        })?;
     Ok(MatrixRun::of(name, true, reader.run(), &verdict))
 }
 
