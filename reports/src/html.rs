@@ -7,6 +7,7 @@ mod cost;
 mod figure;
 mod lanes;
 mod latency;
+mod outcomes;
 mod page;
 pub(crate) mod parts;
 mod percentiles;

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use super::figure::{self, Window};
 use super::lanes::Lanes;
+use super::outcomes::outcomes;
 use crate::text::{count, seconds};
 
 /// Bars of each kind in the overview, where a bar costs about 25 bytes.
@@ -38,8 +39,10 @@ pub(crate) fn timeline(verdict: &Verdict, history: &History, lanes: &Lanes) -> M
     };
     let bar_limit = CLOSE_UP_BARS / close_ups.len().max(1);
     html! {
-        (legend(lanes, verdict.workload.takes_locks(), !verdict.elections.is_empty()))
+        h3 { "How operations ended" }
+        (outcomes(verdict, history))
         h3 { "The whole run" }
+        (legend(lanes, verdict.workload.takes_locks(), !verdict.elections.is_empty()))
         (figure::draw(verdict, history, lanes, &whole))
         @for (left_out, what) in [(lanes.clients_left_out, "more client"), (lanes.locks_left_out, "more lock")] {
             @if left_out > 0 {
