@@ -55,23 +55,27 @@ fn every_bug_of_the_sim_is_found_under_its_right_name() {
 
 #[test]
 fn a_correct_sim_is_never_accused() {
-    // Every workload, since each has rules of its own.
+    // Every workload, since each has rules of its own; three at once, since they mostly wait. The lease
+    // outlives what a busy machine does to a client: one that is held up longer acts beyond its lease,
+    // and rightly is found to.
     let workloads =
         ["mutex", "different-keys", "try", "crash", "cancel", "critical-section", "register"];
-    let runs = workloads.map(|workload| {
-        std::thread::spawn(move || {
-            let bench = Bench::new();
-            let line = format!(
-                "--backend sim --workload {workload} --lease-ttl 500ms --hold 5ms --time-limit 6s --seed 3 --json"
-            );
-            let verdict = bench.run(&line).expect_code(0).json();
-            assert_eq!(verdict["outcome"], "held", "{workload}: {}", verdict["summary"]);
-            assert_eq!(verdict["violations"], Value::Array(vec![]), "{workload}");
-        })
-    });
-    for run in runs {
-        run.join().expect("a run that holds");
+    for some in workloads.chunks(3) {
+        let runs = some.iter().map(|&workload| std::thread::spawn(move || holds(workload)));
+        for run in runs.collect::<Vec<_>>() {
+            run.join().expect("a run that holds");
+        }
     }
+}
+
+fn holds(workload: &str) {
+    let bench = Bench::new();
+    let line = format!(
+        "--backend sim --workload {workload} --lease-ttl 3s --hold 5ms --time-limit 6s --seed 3 --json"
+    );
+    let verdict = bench.run(&line).expect_code(0).json();
+    assert_eq!(verdict["outcome"], "held", "{workload}: {}", verdict["summary"]);
+    assert_eq!(verdict["violations"], Value::Array(vec![]), "{workload}");
 }
 
 #[test]
