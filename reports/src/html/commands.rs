@@ -30,17 +30,19 @@ impl<'a> Commands<'a> {
     }
 
     /// The commands of one fault, folded away; nothing if none is known.
-    pub(crate) fn of_fault(&self, fault: u32) -> Markup {
+    pub(crate) fn of_fault(&self, fault: u32) -> Option<Markup> {
         let all = self.commands.iter().filter(|command| command.fault == fault).count();
         let of_fault = |command: &&FaultCommand| command.fault == fault;
         let shown: Vec<_> = self.commands[..self.shown].iter().filter(of_fault).collect();
-        html! {
-            @if all > 0 {
+        (all > 0).then(|| {
+            html! {
                 details.commands {
-                    summary { (count(all as u64, "command")) }
+                    summary { (count(all as u64, "command")) " that applied and undid fault " (fault) }
                     @for command in &shown {
-                        p.note { b { (visible(&command.host, 40)) } ", " (visible(&command.step, 40)) }
-                        pre { code { (script(&command.script)) } }
+                        details {
+                            summary { (visible(&command.step, 40)) " on " (visible(&command.host, 40)) }
+                            pre { code { (script(&command.script)) } }
+                        }
                     }
                     @if all > shown.len() {
                         p.note { (count((all - shown.len()) as u64, "more command")) " in "
@@ -48,7 +50,7 @@ impl<'a> Commands<'a> {
                     }
                 }
             }
-        }
+        })
     }
 }
 

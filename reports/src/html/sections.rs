@@ -204,14 +204,14 @@ fn fault_row(fault: &FaultSummary, verdict: &Verdict, commands: &Commands<'_>) -
     html! {
         tr {
             th.n scope="row" { (fault.id) }
-            td.mid { (wording::fault_kind(fault)) br; b { (visible(&fault.description, 200)) }
-                (commands.of_fault(fault.id)) }
+            td.mid { (wording::fault_kind(fault)) br; b { (visible(&fault.description, 200)) } }
             td.n { (seconds(fault.begin_ns)) }
             td.n { (seconds(fault.end_ns)) }
             td { (word(fault.bit, "bit")) (proofs(&fault.proof)) }
             td { (word(fault.undone, "undone")) (proofs(&fault.undo_proof)) }
             td { (wording::recovery(fault, verdict.workload.takes_locks())) }
         }
+        @if let Some(commands) = commands.of_fault(fault.id) { tr { td colspan="7" { (commands) } } }
     }
 }
 

@@ -455,7 +455,7 @@ fn the_exact_commands_of_a_fault_are_with_it_and_cannot_break_out() {
     let background = Background { commands, ..Background::default() };
     let html = page(&verdict, &testing::history(5), &[], &background).into_string();
     assert_well_formed(&html);
-    assert!(html.contains("<summary>2 commands</summary>"), "{html}");
+    assert!(html.contains("<summary>2 commands that applied and undid fault "), "{html}");
     assert!(html.contains("set -eu\niptables -A LT-1 -j DROP"), "{html}");
     assert!(!html.contains("<script>alert") && !html.contains('\u{202e}'), "{html}");
     assert!(!html.contains("that the verdict does not know"), "{html}");
