@@ -138,7 +138,7 @@ impl Figure<'_> {
                 }
             }
             text.faultlabel x=(px(from)) dx="3" y="12" data-width=(px(to - from)) {
-                (fault_label(fault, (to - from).max(1.0)))
+                (fault_label(fault, to - from))
             }
         }
     }

@@ -6,7 +6,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::commands::Commands;
 use super::lanes::Lanes;
-use super::parts::{MAX_SENTENCE, TIMELINE_SCRIPT, badge, head, list, sentence_case, sign, tone_class};
+use super::parts::{
+    MAX_SENTENCE, TIMELINE_SCRIPT, badge, head, list, sentence_case, sign, tone_class,
+};
 use super::{checks, cost, latency, sections, timeline};
 use crate::background::Background;
 use crate::text::{count, seconds, utc, visible};
