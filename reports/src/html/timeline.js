@@ -76,12 +76,14 @@
     text(shape, view) {
       const [x, width] = [number(shape, "x"), Number(shape.dataset.width)];
       if (!width) return () => set(shape, view.inside(view.at(x)), { x: view.at(x) });
-      // A label stays on what is seen of its range, as long as there is room.
+      // A label stays on what is seen of its range, as long as there is the room it was drawn with.
       const share = { middle: 0.5, end: 1 }[shape.getAttribute("text-anchor")] ?? 0;
-      const needed = shape.textContent.length * LETTER;
+      const length = shape.textContent.length * LETTER;
       return () => {
         const { a, b, whole } = view.part(x - share * width, width);
-        set(shape, whole || b - a >= needed, { x: a + share * (b - a) });
+        const last = view.right - (1 - share) * length;
+        const shown = whole || b - a >= Math.min(length, width);
+        set(shape, shown, { x: Math.min(a + share * (b - a), last) });
       };
     },
     path(shape, view) {
