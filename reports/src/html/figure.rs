@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::bars::{Bar, Content, DENSITIES, fit};
 use super::lanes::{ClientLane, Lanes, LockLane};
-use super::scale::{Scale, WIDTH, label_width, push_rect, px};
+use super::scale::{Scale, WIDTH, label_width, push_rect, px, wide_enough};
 use crate::text::{duration_ns, seconds, visible};
 use crate::wording;
 
@@ -53,7 +53,8 @@ pub(crate) fn draw(verdict: &Verdict, history: &History, lanes: &Lanes, window: 
     );
     html! {
         div.scroll tabindex="0" {
-            svg viewBox=(format!("0 0 {WIDTH} {}", px(height))) role="img" aria-label=(label) {
+            svg viewBox=(format!("0 0 {WIDTH} {}", px(height))) role="img" aria-label=(label)
+                data-window=(scale.window()) {
                 @for fault in &verdict.faults { (figure.fault(fault)) }
                 (scale.axis(TOP, bottom))
                 (figure.lane_names(lanes))
@@ -116,7 +117,7 @@ impl Figure<'_> {
         };
         let recovery_ns = fault.servers_recovered_ms.unwrap_or(0.0).max(0.0) * 1e6;
         let recovered_ns = fault.end_ns.saturating_add(recovery_ns as u64);
-        let width = (to - from).max(1.0);
+        let (width, true_width) = wide_enough(to - from, 1.0);
         let height = px(self.layout.bottom - 16.0);
         let class = if fault.bit { "fault" } else { "fault unbitten" };
         html! {
@@ -126,7 +127,7 @@ impl Figure<'_> {
                         (seconds(fault.end_ns)) " to " (seconds(recovered_ns)) }
                 }
             }
-            rect class=(class) x=(px(from)) y="16" width=(px(width)) height=(height) {
+            rect class=(class) x=(px(from)) y="16" width=(width) height=(height) data-width=[true_width] {
                 title { "fault " (fault.id) ": " (visible(&fault.description, 120)) ", "
                     (seconds(fault.begin_ns)) " to " (seconds(fault.end_ns)) }
             }
@@ -136,7 +137,9 @@ impl Figure<'_> {
                     line.faultedge x1=(x) x2=(x) y1="16" y2=(px(self.layout.bottom)) {}
                 }
             }
-            text.faultlabel x=(px(from + 3.0)) y="12" { (fault_label(fault, width)) }
+            text.faultlabel x=(px(from)) dx="3" y="12" data-width=(px(to - from)) {
+                (fault_label(fault, to - from))
+            }
         }
     }
 
@@ -174,14 +177,16 @@ impl Figure<'_> {
                 (paths("held", &fitted[n], y, LOCK_HEIGHT))
                 @if self.window.detailed { (self.owner_names(lane, y, names)) }
                 @for (from, to) in self.gaps(lane) {
-                    text.gap x=(px((from + to) / 2.0)) y=(px(y + 12.0)) text-anchor="middle" {
+                    text.gap x=(px((from + to) / 2.0)) y=(px(y + 12.0)) text-anchor="middle"
+                        data-width=(px(to - from)) {
                         @if to - from > 120.0 { "no lease for " }
                         (duration_ns(self.ns_of(to - from)))
                     }
                 }
                 @for bar in &twice[n] {
+                    @let (width, true_width) = wide_enough(bar.width, LEAST_MARKED);
                     rect.overlap x=(px(bar.x)) y=(px(y - 2.0)) height=(px(LOCK_HEIGHT + 4.0))
-                        width=(px(bar.width.max(LEAST_MARKED))) {}
+                        width=(width) data-width=[true_width] {}
                 }
             }
         }
@@ -193,11 +198,12 @@ impl Figure<'_> {
         let names = leases.filter_map(|(lease_ns, owner)| {
             let (from, to) = self.scale.clip(lease_ns)?;
             let name = owner.to_string();
-            (to - from > label_width(&name) + 4.0).then_some(((from + to) / 2.0, name))
+            (to - from > label_width(&name) + 4.0).then_some((from, to, name))
         });
         html! {
-            @for (x, name) in names.take(limit) {
-                text.onbar x=(px(x)) y=(px(y + 12.0)) text-anchor="middle" { (name) }
+            @for (from, to, name) in names.take(limit) {
+                text.onbar x=(px((from + to) / 2.0)) y=(px(y + 12.0)) text-anchor="middle"
+                    data-width=(px(to - from)) { (name) }
             }
         }
     }
@@ -251,8 +257,9 @@ impl Figure<'_> {
         html! {
             @for bar in views.iter().flat_map(|bars| &bars[n]) {
                 @if let Content::One(index) = bar.content {
-                    rect.hit x=(px(bar.x)) y=(px(y)) width=(px(bar.width.max(LEAST_MARKED)))
-                        height=(px(self.layout.client_height)) {
+                    @let (width, true_width) = wide_enough(bar.width, LEAST_MARKED);
+                    rect.hit x=(px(bar.x)) y=(px(y)) width=(width)
+                        height=(px(self.layout.client_height)) data-width=[true_width] {
                         title { (self.hold_in_words(lane.holds[index])) }
                     }
                 }
@@ -267,15 +274,16 @@ impl Figure<'_> {
         let whole_ns = hold.ok_ns
             ..hold.belief_end_ns.max(hold.contract_end_ns).max(hold.ok_ns.saturating_add(1));
         let Some((from, to)) = self.scale.clip(&whole_ns) else { return html! {} };
-        let (x, width) = (px(from), px((to - from).max(LEAST_MARKED)));
+        let (width, true_width) = wide_enough(to - from, LEAST_MARKED);
         html! {
             @for (class, range_ns) in &bars {
                 @if !range_ns.is_empty() && let Some((from, to)) = self.scale.clip(range_ns) {
-                    rect class=(class) x=(px(from)) y=(px(y)) height=(height)
-                        width=(px((to - from).max(LEAST_MARKED))) {}
+                    @let (width, true_width) = wide_enough(to - from, LEAST_MARKED);
+                    rect class=(class) x=(px(from)) y=(px(y)) height=(height) width=(width)
+                        data-width=[true_width] {}
                 }
             }
-            rect.marked x=(x) y=(px(y)) width=(width) height=(height) {
+            rect.marked x=(px(from)) y=(px(y)) width=(width) height=(height) data-width=[true_width] {
                 title { (self.hold_in_words(hold)) "; part of a violation" }
             }
         }
@@ -352,7 +360,7 @@ impl Figure<'_> {
                 @if self.scale.contains(*time_ns) {
                     @let x = self.scale.x(*time_ns);
                     line.milestone x1=(px(x)) x2=(px(x)) y1=(px(TOP - 6.0)) y2=(px(self.layout.bottom)) {}
-                    text.milestone x=(px(x - 3.0)) y=(px(TOP - 4.0)) text-anchor="end" { (label) }
+                    text.milestone x=(px(x)) dx="-3" y=(px(TOP - 4.0)) text-anchor="end" { (label) }
                 }
             }
         }
@@ -364,7 +372,7 @@ impl Figure<'_> {
                 @if self.scale.contains(violation.time_ns) {
                     @let x = self.scale.x(violation.time_ns);
                     line.violation x1=(px(x)) x2=(px(x)) y1=(px(TOP - 8.0)) y2=(px(self.layout.bottom)) {}
-                    path.violation d=(format!("M{} {}h10l-5 9z", px(x - 5.0), px(TOP - 16.0))) {
+                    path.violation d=(format!("M{} {}h5l-5 9-5-9z", px(x), px(TOP - 16.0))) {
                         title { (violation.class) " at " (seconds(violation.time_ns)) }
                     }
                 }

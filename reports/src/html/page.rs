@@ -2,11 +2,13 @@
 
 use locktest_analyzer::{Hold, Verdict, holds};
 use locktest_history::{History, Milestone, Record};
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::commands::Commands;
 use super::lanes::Lanes;
-use super::parts::{MAX_SENTENCE, badge, head, list, sentence_case, sign, tone_class};
+use super::parts::{
+    MAX_SENTENCE, TIMELINE_SCRIPT, badge, head, list, sentence_case, sign, tone_class,
+};
 use super::{checks, cost, latency, sections, timeline};
 use crate::background::Background;
 use crate::text::{count, seconds, utc, visible};
@@ -62,6 +64,7 @@ pub(crate) fn page(
                 }
                 footer { p { "Made by locktest " (visible(&history.run.plan.locktest_version, 40))
                     " from the run's history. " code { "locktest check" } " repeats the analysis." } }
+                script { (PreEscaped(TIMELINE_SCRIPT)) }
             }
         }
     }

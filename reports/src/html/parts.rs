@@ -11,6 +11,9 @@ pub(crate) const MAX_SENTENCE: usize = 800;
 /// More list entries than this are left to verdict.json.
 const MAX_ENTRIES: usize = 30;
 
+/// Zoom and hover for the timelines; a page without it is whole.
+pub(crate) const TIMELINE_SCRIPT: &str = include_str!("timeline.js");
+
 /// The head of every page: its own style comes after the one that all share. With `refresh_s` the page
 /// comes again after so many seconds.
 pub(crate) fn head(title: &str, own_style: &str, refresh_s: Option<u32>) -> Markup {

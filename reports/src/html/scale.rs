@@ -44,6 +44,12 @@ impl Scale {
         (self.window_ns.start..=self.window_ns.end).contains(&time_ns)
     }
 
+    /// The window and its edges in the figure, for `timeline.js`.
+    pub(crate) fn window(&self) -> String {
+        let Range { start, end } = self.window_ns;
+        format!("{start} {end} {} {}", px(self.left()), px(self.right()))
+    }
+
     /// Where the lanes begin.
     pub(crate) fn left(&self) -> f64 {
         LEFT
@@ -98,6 +104,12 @@ impl Scale {
 pub(crate) fn px(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
+/// The width of a mark that is never narrower than `least`, and its true width if that is narrower:
+/// who looks closer must not see more than there is.
+pub(crate) fn wide_enough(width: f64, least: f64) -> (String, Option<String>) {
+    (px(width.max(least)), (width < least).then(|| px(width)))
 }
 
 /// Adds a rectangle to the data of a path.

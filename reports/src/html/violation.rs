@@ -7,8 +7,8 @@ use locktest_history::{Function, Outcome};
 use maud::{Markup, html};
 
 use super::parts::list;
-use super::scale::{Scale, WIDTH, label_width, px};
-use crate::drawing::{self, Drawing, Lane, Span, SpanKind};
+use super::scale::{Scale, WIDTH, label_width, px, wide_enough};
+use crate::drawing::{self, Drawing, FaultBand, Lane, Span, SpanKind};
 use crate::text::{seconds, visible};
 use crate::wording;
 
@@ -35,13 +35,9 @@ pub(crate) fn figure(violation: &Violation, faults: &[FaultSummary]) -> Markup {
         format!("{} at {}, one lane for each owner", violation.class, seconds(violation.time_ns));
     html! {
         div.scroll tabindex="0" {
-            svg viewBox=(format!("0 0 {WIDTH} {}", px(bottom + 20.0))) role="img" aria-label=(label) {
-                @for fault in &drawing.faults {
-                    (behind("fault", &scale, &fault.time_ns, bottom))
-                    @if let Some((from, _)) = scale.clip(&fault.time_ns) {
-                        text.faultlabel x=(px(from + 4.0)) y="12" { (fault.label) }
-                    }
-                }
+            svg viewBox=(format!("0 0 {WIDTH} {}", px(bottom + 20.0))) role="img" aria-label=(label)
+                data-window=(scale.window()) {
+                @for fault in &drawing.faults { (behind(fault, &scale, bottom)) }
                 (scale.axis(TOP - 6.0, bottom))
                 @for (n, lane) in drawing.lanes.iter().enumerate() {
                     (draw_lane(lane, &scale, TOP + n as f64 * (LANE_HEIGHT + LANE_GAP) + 4.0))
@@ -53,12 +49,14 @@ pub(crate) fn figure(violation: &Violation, faults: &[FaultSummary]) -> Markup {
     }
 }
 
-fn behind(class: &str, scale: &Scale, time_ns: &Range<u64>, bottom: f64) -> Markup {
+fn behind(fault: &FaultBand, scale: &Scale, bottom: f64) -> Markup {
+    let Some((from, to)) = scale.clip(&fault.time_ns) else { return html! {} };
+    let (width, true_width) = wide_enough(to - from, LEAST_WIDTH);
     html! {
-        @if let Some((from, to)) = scale.clip(time_ns) {
-            rect class=(class) x=(px(from)) y="16" width=(px((to - from).max(LEAST_WIDTH)))
-                height=(px(bottom - 16.0)) {}
+        rect.fault x=(px(from)) y="16" width=(width) height=(px(bottom - 16.0)) data-width=[true_width] {
+            title { (fault.label) }
         }
+        text.faultlabel x=(px(from)) dx="4" y="12" data-width=(px(to - from)) { (fault.label) }
     }
 }
 
@@ -89,11 +87,12 @@ fn draw_span(span: &Span, scale: &Scale, y: f64) -> Markup {
     };
     let Some((from, to)) = scale.clip(&span.time_ns) else { return html! {} };
     let label_class = if span.kind == SpanKind::Held { "onbar" } else { "onpattern" };
+    let (width, true_width) = wide_enough(to - from, LEAST_WIDTH);
     html! {
-        rect class=(class) x=(px(from)) y=(px(y + inset)) width=(px((to - from).max(LEAST_WIDTH)))
-            height=(px(LANE_HEIGHT - 2.0 * inset)) {}
+        rect class=(class) x=(px(from)) y=(px(y + inset)) width=(width)
+            height=(px(LANE_HEIGHT - 2.0 * inset)) data-width=[true_width] {}
         @if to - from > label_width(words) + 8.0 && !words.is_empty() {
-            text class=(label_class) x=(px(from + 6.0)) y=(px(y + 16.0)) { (words) }
+            text class=(label_class) x=(px(from)) dx="6" y=(px(y + 16.0)) data-width=(px(to - from)) { (words) }
         }
     }
 }
@@ -104,10 +103,13 @@ fn overlap(scale: &Scale, time_ns: &Range<u64>, bottom: f64) -> Markup {
     let words = format!("both, {} to {}", seconds(time_ns.start), seconds(time_ns.end));
     let room_right = scale.right() - from > label_width(&words);
     let (x, anchor) = if room_right { (from, "start") } else { (to, "end") };
+    let (width, true_width) = wide_enough(to - from, LEAST_WIDTH);
     html! {
-        rect.overlapframe x=(px(from)) y=(px(TOP)) width=(px((to - from).max(LEAST_WIDTH)))
-            height=(px(bottom - TOP - 6.0)) {}
-        text.overlaplabel x=(px(x)) y=(px(TOP - 4.0)) text-anchor=(anchor) { (words) }
+        rect.overlapframe x=(px(from)) y=(px(TOP)) width=(width) height=(px(bottom - TOP - 6.0))
+            data-width=[true_width] {}
+        text.overlaplabel x=(px(x)) y=(px(TOP - 4.0)) text-anchor=(anchor) data-width=(px(to - from)) {
+            (words)
+        }
     }
 }
 
@@ -118,7 +120,7 @@ fn moment(drawing: &Drawing, scale: &Scale, bottom: f64) -> Markup {
         @if !shown && scale.contains(drawing.time_ns) {
             @let x = scale.x(drawing.time_ns);
             line.violation x1=(px(x)) x2=(px(x)) y1=(px(TOP - 4.0)) y2=(px(bottom)) {}
-            path.violation d=(format!("M{} {}h10l-5 9z", px(x - 5.0), px(TOP - 13.0))) {}
+            path.violation d=(format!("M{} {}h5l-5 9-5-9z", px(x), px(TOP - 13.0))) {}
         }
     }
 }
