@@ -87,6 +87,12 @@ fn the_runs_are_listed_filtered_and_shown() {
     assert!(table.contains(&violated) && !table.contains(&held), "{table}");
     let report = site.get(&format!("/runs/{violated}/report.html")).expect(200);
     assert!(report.body.contains("double-grant"), "{}", report.head);
+    let links = report.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let links: Vec<&str> = links.collect();
+    assert!(links.contains(&"history") && links.contains(&"logs/c1.log"), "{links:?}");
+    for link in links {
+        site.get(&format!("/runs/{violated}/{link}")).expect(200);
+    }
     site.get(&format!("/runs/{held}/verdict.json")).expect(200);
     site.get("/runs/").expect(200);
     site.stop();
@@ -105,7 +111,7 @@ fn no_path_leads_out_of_the_store_or_to_what_is_not_shown() {
         format!("/runs/{run}/%2e%2e%2f%2e%2e%2fsecret"),
         format!("/runs/{run}/logs/..%2f..%2f..%2fsecret"),
         format!("/runs/{run}/logs/%2e%2e"),
-        format!("/runs/{run}/history"),
+        format!("/runs/{run}/.lock"),
         format!("/runs/{run}"),
         format!("/runs/{run}/"),
         "/runs/%00".into(),
@@ -126,6 +132,8 @@ fn every_answer_has_the_headers_that_keep_a_page_to_itself() {
         let head = site.get(path).head;
         for header in [
             "content-security-policy: default-src 'none'",
+            "script-src 'sha256-",
+            "frame-ancestors 'none'",
             "x-content-type-options: nosniff",
             "x-frame-options: deny",
             "referrer-policy: no-referrer",

@@ -12,6 +12,7 @@ mod page;
 pub(crate) mod parts;
 mod percentiles;
 mod scale;
+mod script;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -19,3 +20,4 @@ mod timeline;
 mod violation;
 
 pub use page::render_html;
+pub use script::content_security_policy;

@@ -40,7 +40,7 @@ pub use compare::{
     BenchToCompare, Comparison, RunToCompare, compare_benches, compare_runs, render_comparison,
     render_comparison_html, render_comparison_markdown,
 };
-pub use html::render_html;
+pub use html::{content_security_policy, render_html};
 pub use json::render_json;
 pub use junit::render_junit;
 pub use matrix::{Matrix, MatrixRun, UnreadableRun, render_matrix, render_matrix_html};

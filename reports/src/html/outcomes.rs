@@ -4,8 +4,8 @@ use locktest_analyzer::Verdict;
 use locktest_history::{Event, Function, History, Phase, Record};
 use maud::{Markup, html};
 
-use super::scale::{Scale, WIDTH, push_rect, px};
-use crate::text::{count, seconds};
+use super::scale::{Scale, WIDTH, push_rect, px, wide_enough};
+use crate::text::{count, seconds, visible};
 
 /// So many columns stand side by side.
 const COLUMNS: usize = 120;
@@ -42,10 +42,13 @@ pub(crate) fn outcomes(verdict: &Verdict, history: &History) -> Markup {
         }
         div.scroll tabindex="0" {
             svg viewBox=(format!("0 0 {WIDTH} {}", px(bottom + 20.0))) role="img"
-                aria-label="How many operations of clients ended in each part of the run, by outcome" {
+                data-window=(scale.window()) aria-label="How many operations of clients ended in each part of the run, by outcome" {
                 @for fault in &verdict.faults {
                     @if let Some((from, to)) = scale.clip(&(fault.begin_ns..fault.end_ns)) {
-                        rect.fault x=(px(from)) y=(px(TOP)) width=(px((to - from).max(1.0))) height=(px(HEIGHT)) {}
+                        @let (width, true_width) = wide_enough(to - from, 1.0);
+                        rect.fault x=(px(from)) y=(px(TOP)) width=(width) height=(px(HEIGHT)) data-width=[true_width] {
+                            title { "fault " (fault.id) ": " (visible(&fault.description, 120)) }
+                        }
                     }
                 }
                 (scale.axis(TOP, bottom))

@@ -6,10 +6,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::commands::Commands;
 use super::lanes::Lanes;
-use super::parts::{
-    MAX_SENTENCE, TIMELINE_SCRIPT, badge, head, list, sentence_case, sign, tone_class,
-};
-use super::{checks, cost, latency, sections, timeline};
+use super::parts::{MAX_SENTENCE, badge, head, list, sentence_case, sign, tone_class};
+use super::{checks, cost, latency, script, sections, timeline};
 use crate::background::Background;
 use crate::text::{count, seconds, utc, visible};
 use crate::wording;
@@ -64,7 +62,7 @@ pub(crate) fn page(
                 }
                 footer { p { "Made by locktest " (visible(&history.run.plan.locktest_version, 40))
                     " from the run's history. " code { "locktest check" } " repeats the analysis." } }
-                script { (PreEscaped(TIMELINE_SCRIPT)) }
+                script { (PreEscaped(script::TIMELINE)) }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, PreEscaped, html};
 
+use super::script::content_security_policy;
 use crate::text::visible;
 use crate::wording::Tone;
 
@@ -11,15 +12,13 @@ pub(crate) const MAX_SENTENCE: usize = 800;
 /// More list entries than this are left to verdict.json.
 const MAX_ENTRIES: usize = 30;
 
-/// Zoom and hover for the timelines; a page without it is whole.
-pub(crate) const TIMELINE_SCRIPT: &str = include_str!("timeline.js");
-
 /// The head of every page: its own style comes after the one that all share. With `refresh_s` the page
 /// comes again after so many seconds.
 pub(crate) fn head(title: &str, own_style: &str, refresh_s: Option<u32>) -> Markup {
     html! {
         head {
             meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(content_security_policy());
             meta name="viewport" content="width=device-width,initial-scale=1";
             @if let Some(seconds) = refresh_s { meta http-equiv="refresh" content=(seconds); }
             title { (title) }

@@ -4,7 +4,7 @@ use locktest_analyzer::{Hold, Property, PropertyOutcome, Step, Verdict};
 use locktest_history::{ExitCause, History, Record};
 
 use super::page::page;
-use super::parts::TIMELINE_SCRIPT;
+use super::script;
 use crate::background::{AnalysisCost, Background, FaultCommand};
 use crate::testing;
 
@@ -28,7 +28,7 @@ fn assert_well_formed(html: &str) {
     let mut open: Vec<&str> = Vec::new();
     let (before, rest) = html.split_once("<style>").expect("a style");
     let (_, after) = rest.split_once("</style>").expect("the style's end");
-    let after = after.replace(TIMELINE_SCRIPT, "");
+    let after = after.replace(script::TIMELINE, "");
     for part in [before, after.as_str()] {
         for tag in part.split('<').skip(1) {
             let (tag, text) = tag.split_once('>').expect("a tag ends");
@@ -90,7 +90,7 @@ fn each_verdict_makes_one_well_formed_page_that_stands_alone() {
         let html = render(&verdict, &history, &holds);
         assert_well_formed(&html);
         assert_eq!(html.matches("<script").count(), 1);
-        assert!(!TIMELINE_SCRIPT.contains("</") && !TIMELINE_SCRIPT.contains("<!--"));
+        assert!(!script::TIMELINE.contains("</") && !script::TIMELINE.contains("<!--"));
         for absent in ["http://", "https://", "@import", "<link", "<img", " src="] {
             assert!(!html.contains(absent), "{absent}");
         }
