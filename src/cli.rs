@@ -442,6 +442,17 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// A longer line would be broken where nobody meant it to be.
+    #[test]
+    fn the_examples_of_every_help_fit_into_its_width() {
+        for command in Arguments::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+            }
+        }
+    }
+
     #[test]
     fn run_may_be_left_out_before_flags_and_only_there() {
         for (line, expected) in [

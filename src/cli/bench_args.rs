@@ -20,9 +20,9 @@ Examples:
   locktest bench --rate 50 --owners-per-client 20      an open loop, with intended starts
   locktest bench --under kill                          the same tables under a fault, by phase
 
-Tables 1 and 2 are those of the paper, beside its figures. Those of the same key come twice: with the
-wait for the holder, and of the attempt that was granted alone. Every cell is a run of its own, whose
-verdict counts too; `--dry-run` prints their commands.
+Tables 1 and 2 are those of the paper, beside its figures. Those of the same key come twice: with
+the wait for the holder, and of the attempt that was granted alone. Every cell is a run of its own,
+whose verdict counts too; `--dry-run` prints their commands.
 
 Exit codes:
   0 measured    1 a lock was no lock    2 usage    5 nothing could be measured

@@ -10,9 +10,9 @@ Examples:
   locktest serve                              browse store/ at http://127.0.0.1:8080
   locktest serve --store nightly --bind 127.0.0.1:9000
 
-Pages show the runs with their verdicts, filtered and sorted by the address, the trend of each store
-under each kind of fault, the matrix of them, the progress of a run that goes on, and every file of a
-run. Nothing can be changed. Ctrl-C ends it.";
+Pages show the runs with their verdicts, filtered and sorted by the address, the trend of each
+store under each kind of fault, the matrix of them, the progress of a run that goes on, and every
+file of a run. Nothing can be changed. Ctrl-C ends it.";
 
 /// The flags of `serve`.
 #[derive(Debug, Args)]
