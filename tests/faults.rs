@@ -52,7 +52,7 @@ fn redlock_grants_a_lock_twice_when_a_server_forgets_its_vote() {
 
 #[test]
 fn redlock_grants_a_lock_twice_when_a_clock_jumps() {
-    let line = "--backend redis --nemesis clock --time-limit 60s";
+    let line = "--backend redis --nemesis clock --nemesis-interval 4s --time-limit 60s";
     let verdict = some_seed_shows("double-grant", line);
     assert_row(&verdict, "safety", &["violated"]);
 }
@@ -66,7 +66,7 @@ fn stores_that_do_not_look_at_the_wall_clock_hold_when_it_jumps() {
     };
     for backend in stores {
         let verdict = holds(&format!(
-            "--backend {backend} --nemesis clock --nemesis-interval 2s --time-limit 24s --seed 1"
+            "--backend {backend} --nemesis clock --nemesis-interval 2s --time-limit 16s --seed 1"
         ));
         let spread = verdict["fault_timing"]["median_spread_ms"].as_f64();
         assert!(spread.is_some(), "no fault was of several servers: {verdict:#}");
@@ -161,7 +161,7 @@ fn executed(bench: &Bench) -> Vec<Value> {
 #[test]
 fn a_replay_executes_the_same_faults_on_the_same_targets_in_the_same_order() {
     let bench = Bench::with_lab();
-    let line = "--backend etcd --nemesis all --nemesis-interval 1s --time-limit 25s --seed 3";
+    let line = "--backend etcd --nemesis all --nemesis-interval 1s --time-limit 14s --seed 3";
     bench.run(line).expect_code(0);
     let first = executed(&bench);
     assert!(first.len() >= 4, "{first:#?}");

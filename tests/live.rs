@@ -17,7 +17,7 @@ const FIRST_FAULT: Duration = Duration::from_secs(120);
 #[track_caller]
 fn partitioned_run(bench: &Bench, flags: &str) -> Value {
     let before = lab_traces();
-    let line = format!("--nemesis partition --nemesis-interval 5s --seed 1 --json {flags}");
+    let line = format!("--nemesis partition --nemesis-interval 4s --seed 1 --json {flags}");
     let ran = bench.run(&line);
     let verdict = ran.json();
     let expected = match verdict["outcome"].as_str() {
@@ -34,7 +34,7 @@ fn partitioned_run(bench: &Bench, flags: &str) -> Value {
 #[test]
 fn a_partitioned_consul_is_judged_and_its_lab_is_gone_afterwards() {
     let bench = Bench::with_lab();
-    let verdict = partitioned_run(&bench, "--backend consul --time-limit 15s");
+    let verdict = partitioned_run(&bench, "--backend consul --time-limit 12s");
     assert!(verdict["counts"]["acquires_ok"].as_u64() > Some(10), "{}", verdict["counts"]);
     assert!(verdict["counts"]["contended"].as_u64() > Some(5), "{}", verdict["counts"]);
     assert_row(&verdict, "safety", &["held", "needs_fencing", "violated"]);
@@ -61,7 +61,7 @@ fn a_partitioned_consul_is_judged_and_its_lab_is_gone_afterwards() {
 #[test]
 fn cutting_off_etcds_leader_makes_the_majority_elect_another() {
     let bench = Bench::with_lab();
-    let flags = "--backend etcd --partition leader --time-limit 15s";
+    let flags = "--backend etcd --partition leader --time-limit 12s";
     let verdict = partitioned_run(&bench, flags);
     let fault = &verdict["faults"][0];
     let minority: Vec<&str> =
@@ -78,7 +78,7 @@ fn cutting_off_etcds_leader_makes_the_majority_elect_another() {
 #[test]
 fn holders_that_outlive_an_etcd_lease_need_fencing_and_fencing_saves_them() {
     let bench = Bench::with_lab();
-    let line = "--backend etcd --nodes-count 3 --overrun --time-limit 25s --seed 1 --json";
+    let line = "--backend etcd --nodes-count 3 --overrun --time-limit 15s --seed 1 --json";
     let verdict = bench.run(line).expect_code(0).json();
     assert_row(&verdict, "safety", &["needs_fencing"]);
     assert_row(&verdict, "fencing", &["held"]);
@@ -91,19 +91,7 @@ fn holders_that_outlive_an_etcd_lease_need_fencing_and_fencing_saves_them() {
 }
 
 #[test]
-fn etcd_3_4_grants_a_lock_to_a_waiter_whose_lease_has_expired() {
-    let bench = Bench::with_lab();
-    let line = "--backend etcd --version 3.4.23 --nodes-count 3 --renew-while-waiting false \
-                --hold 3s --time-limit 20s --seed 1 --json";
-    let verdict = bench.run(line).expect_code(1).json();
-    assert_eq!(verdict["version"], "3.4.23");
-    assert_row(&verdict, "safety", &["violated"]);
-    assert!(violation_classes(&verdict).contains(&"stale-grant"), "{verdict:#}");
-    assert_eq!(verdict["faults"], Value::Array(vec![]));
-}
-
-#[test]
-fn a_run_stops_at_its_first_stale_grant_and_removes_its_lab() {
+fn etcd_3_4_grants_a_lock_to_a_waiter_whose_lease_has_expired_and_the_run_stops_there() {
     let bench = Bench::with_lab();
     let before = lab_traces();
     let line = "--backend etcd --version 3.4.23 --nodes-count 3 --renew-while-waiting false \
@@ -111,7 +99,10 @@ fn a_run_stops_at_its_first_stale_grant_and_removes_its_lab() {
     let ran = bench.run(line).expect_code(1);
     assert!(ran.stderr.contains("violation: stale-grant on lock-0"), "{}", ran.stderr);
     let verdict = ran.json();
+    assert_eq!(verdict["version"], "3.4.23");
+    assert_row(&verdict, "safety", &["violated"]);
     assert!(violation_classes(&verdict).contains(&"stale-grant"), "{verdict:#}");
+    assert_eq!(verdict["faults"], Value::Array(vec![]));
     assert!(verdict["not_tested"].to_string().contains("to stop at its first violation"));
     assert_eq!(lab_traces(), before);
 }
@@ -119,14 +110,14 @@ fn a_run_stops_at_its_first_stale_grant_and_removes_its_lab() {
 #[test]
 fn a_partitioned_zookeeper_is_judged() {
     let bench = Bench::with_lab();
-    let verdict = partitioned_run(&bench, "--backend zookeeper --time-limit 15s");
+    let verdict = partitioned_run(&bench, "--backend zookeeper --time-limit 12s");
     assert_row(&verdict, "safety", &["held"]);
 }
 
 #[test]
 fn a_partition_of_redlock_splits_its_clients_from_its_servers() {
     let bench = Bench::with_lab();
-    let verdict = partitioned_run(&bench, "--backend redis --time-limit 15s");
+    let verdict = partitioned_run(&bench, "--backend redis --time-limit 12s");
     assert_row(&verdict, "safety", &["held"]);
     assert_row(&verdict, "fencing", &["unsupported"]);
     let sides = verdict["faults"][0]["description"].as_str().expect("a description");
@@ -149,7 +140,7 @@ fn a_failover_of_sentinel_grants_a_lock_twice() {
 #[test]
 fn a_partitioned_etcd_is_linearizable_with_linearizable_reads_and_with_no_others() {
     let bench = Bench::with_lab();
-    let verdict = partitioned_run(&bench, "--backend etcd --workload register --time-limit 15s");
+    let verdict = partitioned_run(&bench, "--backend etcd --workload register --time-limit 12s");
     assert_eq!(verdict["outcome"], "held", "{verdict:#}");
     let proof = bench.run("check store/latest --verify").expect_code(0);
     assert!(proof.stderr.contains("an order explains all"), "{}", proof.stderr);
