@@ -42,8 +42,8 @@ async function audit(browser, page, pictures) {
   for (const width of WIDTHS) {
     await tab.setViewportSize({ width, height: 900 });
     report(`overflow at ${width} px`, await overflow(tab));
-    report(`keyboard at ${width} px`, await keyboard(tab));
     await picture(tab, `${width}px`);
+    report(`keyboard at ${width} px`, await keyboard(tab));
   }
   report('paper', await paper(tab, file('print.pdf')));
   await picture(tab, 'print');

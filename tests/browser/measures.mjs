@@ -39,7 +39,7 @@ export function overflow(tab) {
       const inside = [...region.querySelectorAll('*')].filter(
         (element) => region !== page || !element.parentElement.closest('.scroll'),
       );
-      return inside.reduce((a, b) => (right(b) > right(a) ? b : a)).outerHTML.slice(0, 120);
+      return inside.reduce((a, b) => (right(b) >= right(a) ? b : a)).outerHTML.slice(0, 120);
     };
     return regions
       .filter((region) => region.scrollWidth > region.clientWidth + 1)
