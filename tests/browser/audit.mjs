@@ -14,6 +14,7 @@ import { keyboard } from './keyboard.mjs';
 import { overflow, size, speed } from './measures.mjs';
 import { paper } from './paper.mjs';
 import { words } from './words.mjs';
+import { zoom } from './zoom.mjs';
 
 const WIDTHS = [1280, 800, 390];
 
@@ -32,6 +33,7 @@ async function audit(browser, page, pictures) {
   report('speed', await speed(tab, page.name));
   report('size', await size(tab, page.name));
   if (page.overlap) report('overlap', await overlap(tab));
+  if (page.rows) report('zoom', await zoom(tab));
   for (const colorScheme of ['light', 'dark']) {
     await tab.emulateMedia({ colorScheme });
     report(`accessibility, ${colorScheme}`, await accessibility(tab, page.name));
