@@ -55,7 +55,7 @@ pub(crate) fn outcomes(verdict: &Verdict, history: &History) -> Markup {
                 text.lane x=(px(scale.left() - 8.0)) y=(px(TOP + 8.0)) text-anchor="end" { (most) }
                 text.lane x=(px(scale.left() - 8.0)) y=(px(bottom)) text-anchor="end" { "0" }
                 @for (n, (_, class, _)) in OUTCOMES.iter().enumerate() {
-                    path class=(class) d=(stacked(&columns, n, most, &scale)) {}
+                    @if totals[n] > 0 { path class=(class) d=(stacked(&columns, n, most, &scale)) {} }
                 }
             }
         }

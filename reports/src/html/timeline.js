@@ -113,13 +113,13 @@
   const drawAxis = (svg, view, top, bottom) => {
     const [fromNs, toNs] = [view.ns(view.from), view.ns(view.to)];
     let step = 1;
-    for (let n = 0; (toNs - fromNs) / step > 12; n++) step *= [2, 2.5, 2][n % 3];
+    for (let n = 0; Math.floor((toNs - fromNs) / step) > 12; n++) step *= [2, 2.5, 2][n % 3];
     const decimals = Math.max(0, 9 - Math.floor(Math.log10(step)));
     const old = svg.querySelectorAll(".grid,.axis");
     for (let n = Math.ceil(fromNs / step); n * step <= toNs; n++) {
       const x = view.at(view.x(n * step)).toFixed(1);
       const label = { class: "axis", x, y: bottom + 14, "text-anchor": "middle" };
-      old[0].before(
+      (old[0] ?? svg.firstChild).before(
         create("line", { class: "grid", x1: x, x2: x, y1: top, y2: bottom }, "", svg),
         create("text", label, seconds(n * step, decimals), svg),
       );
