@@ -1,13 +1,15 @@
 # Every habitual command. `make demo` and `make test` need nothing but Rust, a C compiler and make:
 # they install what else they need from the distribution.
 
-# sshd, iptables and ip make the lab; protoc and its standard types build the etcd client; xmllint checks
-# junit.xml; ZooKeeper runs on the machine's Java; Chromium looks at the pages, with a font to draw them,
-# driven by the machine's Node.js.
-PACKAGES := openssh-server iptables iproute2 protobuf-compiler libprotobuf-dev libxml2-utils
-PACKAGES += chromium fonts-dejavu-core
+# sshd, iptables and ip make the lab; protoc and its standard types build the etcd client; ZooKeeper runs
+# on the machine's Java.
+PACKAGES := openssh-server iptables iproute2 protobuf-compiler libprotobuf-dev
 PACKAGES += $(shell [ -x /usr/bin/java ] || echo default-jre-headless)
-PACKAGES += $(shell command -v npm >/dev/null || echo nodejs npm)
+
+# For the tests: xmllint checks junit.xml; Chromium looks at the pages, with a font to draw them, driven by
+# the machine's Node.js.
+test: PACKAGES += libxml2-utils chromium fonts-dejavu-core
+test: PACKAGES += $(shell command -v npm >/dev/null || echo nodejs npm)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 
 .PHONY: help demo test lint bench fuzz soak build packages clean

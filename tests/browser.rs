@@ -28,7 +28,7 @@ const TO_BE_KILLED: &str = "--backend sim --lease-ttl 500ms --hold 5ms --time-li
 fn run(program: &str, arguments: &[&str], folder: &Path) -> Ran {
     let output = Command::new(program).args(arguments).current_dir(folder).output();
     Ran::of(output.unwrap_or_else(|error| {
-        panic!("{program} does not start: {error}; `make packages` installs it")
+        panic!("{program} does not start: {error}; `make test` installs it")
     }))
 }
 
@@ -142,6 +142,8 @@ fn the_served_pages_are_read_in_every_look_without_scripts_and_without_a_mouse()
         bench.run(line).expect_code(code);
         keep_as(&bench, name);
     }
+    let mut going_on = bench.start("--backend sim --time-limit 10m --seed 3");
+    going_on.wait_for("answered a write", Duration::from_secs(10));
     let mut running = bench.start("serve --bind 127.0.0.1:0");
     running.wait_for(", until Ctrl-C", Duration::from_secs(10));
     let stderr = running.stderr();
@@ -158,4 +160,6 @@ fn the_served_pages_are_read_in_every_look_without_scripts_and_without_a_mouse()
             page("run", "/runs/violated/report.html"),
         ],
     );
+    going_on.signal("-INT");
+    assert_eq!(going_on.wait(Duration::from_secs(20)), Some(130));
 }

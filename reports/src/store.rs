@@ -80,6 +80,8 @@ pub struct Selection {
     pub state: Option<String>,
     /// By which column; the newest first if by none.
     pub sort: Option<String>,
+    /// Whether the page comes again by itself while a run goes on.
+    pub live: bool,
 }
 
 impl RunState {

@@ -185,7 +185,7 @@ impl Figure<'_> {
                 }
                 @for bar in &twice[n] {
                     @let (width, true_width) = wide_enough(bar.width, LEAST_MARKED);
-                    rect.overlap x=(px(bar.x)) y=(px(y - 2.0)) height=(px(LOCK_HEIGHT + 4.0))
+                    rect class=(format!("overlap d{}", density(bar))) x=(px(bar.x)) y=(px(y - 2.0)) height=(px(LOCK_HEIGHT + 4.0))
                         width=(width) data-width=[true_width] {}
                 }
             }
@@ -407,15 +407,19 @@ fn unused(hold: &Hold) -> Range<u64> {
     hold.belief_end_ns.max(hold.ok_ns)..hold.contract_end_ns
 }
 
+/// How dense the drawing of a bar is.
+fn density(bar: &Bar) -> usize {
+    match bar.content {
+        Content::One(_) => DENSITIES - 1,
+        Content::Several(density) => density,
+    }
+}
+
 /// Bars of one lane as one path for each density; a bar of its own has the greatest.
 fn paths(class: &str, bars: &[Bar], y: f64, height: f64) -> Markup {
     let mut data: [String; DENSITIES] = Default::default();
     for bar in bars {
-        let density = match bar.content {
-            Content::One(_) => DENSITIES - 1,
-            Content::Several(density) => density,
-        };
-        push_rect(&mut data[density], bar.x, y, bar.width, height);
+        push_rect(&mut data[density(bar)], bar.x, y, bar.width, height);
     }
     html! {
         @for (density, data) in data.iter().enumerate() {

@@ -174,7 +174,7 @@ pub(crate) fn faults(verdict: &Verdict, commands: &Commands<'_>) -> Markup {
                 div.scroll tabindex="0" {
                     table {
                         thead { tr {
-                            th.n { "" } th { "fault" } th.n { "from" } th.n { "to" } th { "bit" }
+                            th.n { "no." } th { "fault" } th.n { "from" } th.n { "to" } th { "bit" }
                             th { "undone" } th { "afterwards" }
                         } }
                         tbody {

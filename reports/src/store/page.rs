@@ -41,13 +41,19 @@ fn page(folder: &str, runs: &[StoreRun], selection: &Selection) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            (head(&format!("locktest: {}", visible(folder, 120)), include_str!("store.css"), is_live.then_some(REFRESH_S)))
+            (head(&format!("locktest: {}", visible(folder, 120)), include_str!("store.css"), (is_live && selection.live).then_some(REFRESH_S)))
             body {
                 header {
                     h1 { "locktest runs" }
                     p.subject {
                         (count(runs.len() as u64, "run")) " in " (visible(folder, 200)) ". "
                         a href="/runs/" { "Stores under faults, as a matrix" } "."
+                        @if is_live {
+                            " A run goes on: "
+                            a href=(address(&Selection { live: !selection.live, ..selection.clone() })) {
+                                @if selection.live { "hold this page still" } @else { "follow it" }
+                            } "."
+                        }
                     }
                 }
                 main {
@@ -118,6 +124,7 @@ fn filters(runs: &[StoreRun], selection: &Selection) -> Markup {
             @if let Some(sort) = &selection.sort {
                 input type="hidden" name="sort" value=(visible(sort, 20));
             }
+            @if selection.live { input type="hidden" name="live" value="1"; }
             button { "Show" }
             " " a href="/" { "all" }
         }
@@ -145,7 +152,8 @@ fn table(runs: &[&StoreRun], selection: &Selection) -> Markup {
             div.scroll tabindex="0" role="region" aria-label="Runs" {
                 table {
                     thead { tr { @for (key, heading) in COLUMNS {
-                        th scope="col" { a href=(address(selection, key)) { (heading) } }
+                        @let sorted = Selection { sort: Some(key.into()), ..selection.clone() };
+                        th.n[key == "seed"] scope="col" { a href=(address(&sorted)) { (heading) } }
                     } } }
                     tbody { @for run in runs.iter().take(MAX_RUNS) { (row(run)) } }
                 }
@@ -158,10 +166,14 @@ fn table(runs: &[&StoreRun], selection: &Selection) -> Markup {
     }
 }
 
-/// The same selection, sorted by another column. What was asked for comes from outside.
-fn address(selection: &Selection, sort: &str) -> String {
-    let mut words = vec![format!("sort={sort}")];
+/// Where a selection is shown. What it says may come from outside.
+fn address(selection: &Selection) -> String {
+    let mut words = Vec::new();
+    if selection.live {
+        words.push("live=1".to_owned());
+    }
     for (name, value) in [
+        ("sort", &selection.sort),
         ("backend", &selection.backend),
         ("faults", &selection.faults),
         ("state", &selection.state),

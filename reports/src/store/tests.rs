@@ -52,12 +52,18 @@ fn filters_leave_out_what_was_not_asked_for() {
 }
 
 #[test]
-fn a_run_that_goes_on_shows_how_far_it_is_and_the_page_comes_again() {
+fn a_run_that_goes_on_shows_how_far_it_is_and_the_page_comes_again_for_who_follows() {
+    let comes_again = |page: &str| page.contains("http-equiv=\"refresh\"");
     let page = render_store_html("store", &runs(), &Selection::default());
     assert!(page.contains("12 s of 60 s") && page.contains("345 acquires granted"), "{page}");
-    assert!(page.contains("http-equiv=\"refresh\""));
-    let ended = render_store_html("store", &runs()[..2], &Selection::default());
-    assert!(!ended.contains("http-equiv=\"refresh\""));
+    assert!(!comes_again(&page), "nobody is moved who did not ask");
+    assert!(page.contains("<a href=\"/?live=1\">follow it</a>"), "{page}");
+    let follows = Selection { live: true, sort: Some("seed".into()), ..Selection::default() };
+    let page = render_store_html("store", &runs(), &follows);
+    assert!(comes_again(&page));
+    assert!(page.contains("<a href=\"/?sort=seed\">hold this page still</a>"), "{page}");
+    let ended = render_store_html("store", &runs()[..2], &follows);
+    assert!(!comes_again(&ended), "there is nothing to follow");
 }
 
 #[test]
@@ -81,6 +87,7 @@ fn nothing_from_outside_is_markup() {
         faults: Some(evil.into()),
         state: Some(evil.into()),
         sort: Some(evil.into()),
+        live: true,
     };
     let mut runs = runs();
     runs.push(run("<script>x</script>", 1, RunState::of(&testing::held())));

@@ -81,7 +81,8 @@ fn judged(path: &Path, name: &OsStr) -> Result<MatrixRun> {
     let verdict =
         present_verdict(&run_dir, reader.run()).context(match run_dir.verdict().exists() {
             true => {
-                "its verdict is of another version; locktest report on the folder makes it anew"
+                "its verdict is of another version, or older than its history; locktest report on the folder \
+                     makes it anew"
             }
             false => "it has no verdict: it goes on, or it was broken off",
         })?;

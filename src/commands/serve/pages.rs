@@ -88,6 +88,7 @@ struct Asked {
     faults: Option<String>,
     state: Option<String>,
     sort: Option<String>,
+    live: Option<String>,
 }
 
 async fn index(State(site): State<Arc<Site>>, Query(asked): Query<Asked>) -> Response {
@@ -97,6 +98,7 @@ async fn index(State(site): State<Arc<Site>>, Query(asked): Query<Asked>) -> Res
         faults: given(asked.faults),
         state: given(asked.state),
         sort: given(asked.sort),
+        live: given(asked.live).is_some(),
     };
     page(move || {
         let runs = site.runs.all()?;
