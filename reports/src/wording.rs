@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use locktest_analyzer::{
     Counts, ElectionSeen, FaultSummary, FaultTiming, LeaderChange, PropertyOutcome, RoundShown,
-    RunOutcome, SkippedFault, Verdict, ViolationClass,
+    RunOutcome, SkippedFault, Verdict, ViolationClass, Warning,
 };
 use locktest_history::{
     Aim, Answer, CasWait, ElectionStep, FaultKind, History, Plan, PlannedFault, Recipe,
@@ -120,8 +120,12 @@ pub(crate) fn subject(verdict: &Verdict, history: &History) -> String {
         true => format!(" ({})", verdict.recipe),
         false => String::new(),
     };
+    let cut_short = match verdict.warnings.contains(&Warning::Interrupted) {
+        true => " of a run that was cut short",
+        false => "",
+    };
     format!(
-        "{} {}{recipe}, {}, {}, {}, {}, {}, seed {}",
+        "{} {}{recipe}, {}, {}, {}, {}, {}{cut_short}, seed {}",
         verdict.backend,
         verdict.version,
         workload(verdict),
@@ -429,6 +433,16 @@ mod tests {
 
     use super::*;
     use crate::testing;
+
+    #[test]
+    fn a_run_that_was_cut_short_is_told_where_one_looks_first() {
+        let history = testing::history(5);
+        let mut verdict = testing::held();
+        assert!(!subject(&verdict, &history).contains("cut short"));
+        verdict.warnings.push(Warning::Interrupted);
+        let told = subject(&verdict, &history);
+        assert!(told.contains("64.02 s of a run that was cut short, seed 1"), "{told}");
+    }
 
     #[test]
     fn what_the_headline_says_no_row_says_again() {

@@ -272,5 +272,18 @@
     }, { passive: false });
   };
 
-  for (const svg of document.querySelectorAll("svg[data-window]")) zoomable(svg);
+  // Where a drawing is wider than the screen, the overlap is what has to be seen first.
+  const scrollToOverlap = (svg) => {
+    const frame = svg.querySelector(".overlapframe");
+    const box = svg.parentElement;
+    if (!frame) return;
+    const middle = number(frame, "x") + number(frame, "width") / 2;
+    const share = middle / svg.viewBox.baseVal.width;
+    box.scrollLeft = share * box.scrollWidth - box.clientWidth / 2;
+  };
+
+  for (const svg of document.querySelectorAll("svg[data-window]")) {
+    zoomable(svg);
+    scrollToOverlap(svg);
+  }
 })();
