@@ -1,5 +1,6 @@
 //! Verdicts and histories made by hand, so that the tests need no analyzer.
 
+mod outside;
 mod stores;
 mod terminals;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use locktest_analyzer::*;
 use locktest_history::*;
 
+pub(crate) use outside::Form;
 pub(crate) use stores::{split_redlock, stale_read};
 pub(crate) use terminals::on_terminals;
 
