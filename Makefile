@@ -44,6 +44,7 @@ bench: packages
 	cargo bench -p locktest-checker --bench search
 	cargo bench -p locktest-checker --bench stream
 	cargo bench -p locktest-formats --bench run_stream
+	cargo bench -p locktest-reports --bench render
 	$(SUDO) cargo bench -p locktest-skew --bench clock_reads
 	cargo bench -p locktest --bench recording
 	$(SUDO) cargo bench -p locktest --bench client_latency

@@ -215,10 +215,7 @@ impl CheckReport {
 
     /// The report as indented JSON, with a newline at the end.
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(self)
-            .expect("a report has no map, and its serializers cannot fail");
-        json.push('\n');
-        json
+        crate::json::indented(self)
     }
 
     fn count_algorithm(&mut self, algorithm: &Algorithm) {

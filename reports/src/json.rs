@@ -4,13 +4,31 @@
 mod schema;
 
 use locktest_analyzer::Verdict;
+use serde::Serialize;
+
+use crate::text::is_invisible;
 
 /// The verdict as indented JSON, with a newline at the end.
 pub fn render_json(verdict: &Verdict) -> String {
-    let mut json = serde_json::to_string_pretty(verdict)
-        .expect("a verdict has no map key that is not a string, and its serializers cannot fail");
-    json.push('\n');
-    json
+    indented(verdict)
+}
+
+/// Indented JSON with a newline at the end, in which nothing moves a cursor or reorders a line.
+pub(crate) fn indented(value: &impl Serialize) -> String {
+    let json = serde_json::to_string_pretty(value)
+        .expect("a report has no map key that is not a string, and its serializers cannot fail");
+    let mut out = String::with_capacity(json.len() + 1);
+    for letter in json.chars() {
+        // Outside of strings there are no others than line feeds.
+        match is_invisible(letter) && letter != '\n' {
+            true => out.extend(
+                letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")),
+            ),
+            false => out.push(letter),
+        }
+    }
+    out.push('\n');
+    out
 }
 
 #[cfg(test)]
@@ -28,6 +46,16 @@ mod tests {
             assert_eq!(read.violations, verdict.violations);
             assert_eq!(read.violation_counts, verdict.violation_counts);
         }
+    }
+
+    #[test]
+    fn what_would_reorder_a_line_is_escaped_and_comes_back() {
+        let verdict =
+            Verdict { summary: "\u{202e}\u{9b}\u{e0001}\u{7f}é".into(), ..testing::held() };
+        let json = render_json(&verdict);
+        assert!(json.contains(r#""\u202e\u009b\udb40\udc01\u007fé""#), "{json}");
+        let read: Verdict = serde_json::from_str(&json).expect("a verdict");
+        assert_eq!(read.summary, verdict.summary);
     }
 
     #[test]

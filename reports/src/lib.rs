@@ -12,6 +12,8 @@ mod check;
 mod compare;
 mod cost;
 mod drawing;
+#[cfg(test)]
+mod every_report;
 mod findings;
 mod html;
 mod json;

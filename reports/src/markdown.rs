@@ -7,8 +7,19 @@ const MAX_TEXT: usize = 600;
 
 /// Words in which nothing is markup, on one line.
 pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for letter in visible(text, MAX_TEXT).chars() {
+    let text = visible(text, MAX_TEXT);
+    let (number, rest) = number(text.trim_start());
+    let mut out = number.to_owned();
+    // What would begin a list or a quote, if it came first on its line.
+    let ends_number = rest.strip_prefix(['.', ')']);
+    let is_marker = match number {
+        "" => rest.starts_with(['-', '+', '>']),
+        _ => ends_number.is_some_and(|words| words.is_empty() || words.starts_with(' ')),
+    };
+    if is_marker {
+        out.push('\\');
+    }
+    for letter in rest.chars() {
         match letter {
             '<' => out += "&lt;",
             '&' => out += "&amp;",
@@ -20,6 +31,11 @@ pub(crate) fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// The digits that a text begins with, and what comes after them.
+fn number(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 /// A command to be copied, in a block that no backtick in it ends.
@@ -40,6 +56,14 @@ mod tests {
             escaped("<b> [x](y) | **a** ~~c~~ `d`\n# e"),
             r"&lt;b> \[x\](y) \| \*\*a\*\* \~\~c\~\~ \`d\` \# e"
         );
+    }
+
+    #[test]
+    fn words_begin_neither_a_list_nor_a_quote_nor_code() {
+        let texts = ["- a", "+ a", "> a", "1. a", "12) a", "    a", "1.5 a", "a - b > 1. c"];
+        let expected =
+            ["\\- a", "\\+ a", "\\> a", "1\\. a", "12\\) a", "a", "1.5 a", "a - b > 1. c"];
+        assert_eq!(texts.map(escaped), expected);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The verdict as metrics, in Prometheus' text format: for node_exporter's textfile collector.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use locktest_analyzer::{
@@ -11,6 +12,10 @@ use locktest_analyzer::{
 use locktest_history::History;
 
 use crate::findings;
+use crate::text::visible;
+
+/// A label is cut to this length.
+const MAX_LABEL: usize = 200;
 
 /// Every metric of a run, in base units: seconds and bytes. What is not known has no sample.
 pub fn render_prometheus(verdict: &Verdict, history: &History) -> String {
@@ -195,6 +200,7 @@ impl Metrics {
         }
         let _ = writeln!(self.text, "# HELP locktest_{name} {help}");
         let _ = writeln!(self.text, "# TYPE locktest_{name} {kind}");
+        let mut seen = BTreeSet::new();
         for Sample { labels, value } in samples {
             let pairs: Vec<String> = labels
                 .iter()
@@ -204,12 +210,15 @@ impl Metrics {
                 true => String::new(),
                 false => format!("{{{}}}", pairs.join(",")),
             };
-            let _ = writeln!(self.text, "locktest_{name}{labels} {value}");
+            // One sample that is there twice and the collector refuses the whole file.
+            if seen.insert(labels.clone()) {
+                let _ = writeln!(self.text, "locktest_{name}{labels} {value}");
+            }
         }
     }
 }
 
-/// A label's value as the format wants it: any text but for backslash, quote and line feed.
+/// A label's value as the format wants it: any text on a line but for backslash and quote.
 fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    visible(value, MAX_LABEL).replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -17,15 +17,23 @@ use crate::latency::{self, COLUMNS, LOW_N_NOTE};
 use crate::text::{ascii, seconds, visible, wrap};
 use crate::wording;
 
-pub(crate) use block::Block;
 use block::MAX_SENTENCE;
 pub use block::Style;
+pub(crate) use block::{Block, fold};
+#[cfg(test)]
+pub(crate) use block::{MAX_WIDTH, MIN_WIDTH};
 
 /// More faults than this are left to the page.
 const MAX_FAULTS: usize = 6;
 
 /// More changes of leader than this are left to the page.
 const MAX_LEADER_CHANGES: usize = 5;
+
+/// The width of the names in a table of latency.
+const NAME_WIDTH: usize = 13;
+
+/// The width of a number in it, and of what may mark it.
+const CELL_WIDTH: usize = 8;
 
 /// More list entries than this are left to the page.
 const MAX_ENTRIES: usize = 12;
@@ -152,17 +160,19 @@ impl Block {
     }
 
     fn latency_table(&mut self, title: &str, rows: Vec<latency::Row>) {
-        let mut head = format!(" {title:<12}");
-        for column in COLUMNS {
-            let _ = write!(head, "{column:>7} ");
-        }
-        self.line(head.trim_end());
-        for row in rows {
-            let mut line = format!(" {:<12}", row.name);
-            for cell in row.cells {
-                let _ = write!(line, "{:>7}{}", cell.text, if cell.low_n { '*' } else { ' ' });
+        for shown in fold(&[CELL_WIDTH; COLUMNS.len()], self.width - NAME_WIDTH) {
+            let mut head = format!("{:NAME_WIDTH$}", format!(" {title}"));
+            for column in &COLUMNS[shown.clone()] {
+                let _ = write!(head, "{column:>7} ");
             }
-            self.line(line.trim_end());
+            self.line(head.trim_end());
+            for row in &rows {
+                let mut line = format!("{:NAME_WIDTH$}", format!(" {}", row.name));
+                for cell in &row.cells[shown.clone()] {
+                    let _ = write!(line, "{:>7}{}", cell.text, if cell.low_n { '*' } else { ' ' });
+                }
+                self.line(line.trim_end());
+            }
         }
         self.gap();
     }

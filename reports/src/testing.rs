@@ -1,13 +1,17 @@
 //! Verdicts and histories made by hand, so that the tests need no analyzer.
 
+mod outside;
 mod stores;
+mod terminals;
 
 use std::collections::BTreeMap;
 
 use locktest_analyzer::*;
 use locktest_history::*;
 
+pub(crate) use outside::Form;
 pub(crate) use stores::{split_redlock, stale_read};
+pub(crate) use terminals::on_terminals;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;

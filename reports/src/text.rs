@@ -45,7 +45,8 @@ pub(crate) fn percent_encoded(name: &OsStr) -> String {
     out
 }
 
-fn is_invisible(c: char) -> bool {
+/// Whether a character could move a cursor or reorder a line, or hides.
+pub(crate) fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

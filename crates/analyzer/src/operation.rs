@@ -245,7 +245,8 @@ impl<'h> Operations<'h> {
         // At equal times an invoke comes first; equal completions stay in order of arrival.
         events.sort_by_key(|event| (event.time_ns, event.phase != Phase::Invoke));
         let mut paired: Vec<Operation<'h>> = Vec::with_capacity(events.len() / 2 + 1);
-        let mut index_of: HashMap<(ClientId, u64), usize> = HashMap::with_capacity(events.len());
+        let mut index_of: HashMap<(ClientId, u64), usize> =
+            HashMap::with_capacity(paired.capacity());
         let mut served = Vec::new();
         for event in events {
             match (event.function, event.phase) {

@@ -1,40 +1,42 @@
 //! The tables on a terminal, at most a hundred columns wide.
 
-use anstyle::Effects;
+use std::ops::Range;
 
 use super::table::{Entry, Group, NOT_MEASURED, Row, Table, number};
 use super::tables::{remarks, tables};
 use super::{Bench, Measurement};
-use crate::terminal::Style;
-use crate::text::{visible, wrap};
+use crate::terminal::{Block, Style, fold};
+use crate::text::visible;
 
-const WIDTH: usize = 98;
-const NAME_WIDTH: usize = 17;
+/// Within this many columns, however wide the terminal is.
+const MAX_WIDTH: usize = 100;
 
-/// A figure and its spread.
-const CELL_WIDTH: usize = 13;
-const PAPER_WIDTH: usize = 9;
+/// The width of the rows' names.
+const NAME_WIDTH: usize = 18;
+
+/// The least width of a figure and its spread.
+const CELL_WIDTH: usize = 12;
+
+/// The least width of a figure of the paper.
+const PAPER_WIDTH: usize = 8;
 
 /// Every table, and what stands out.
 pub fn render_bench(bench: &Bench, style: Style) -> String {
-    let mut text = String::new();
-    for line in wrap(&subject(bench), WIDTH) {
-        text += &format!(" {line}\n");
-    }
+    let mut block = Block::new(Style { width: style.width.min(MAX_WIDTH), ..style });
+    block.paragraph(1, &subject(bench));
     for table in tables(bench) {
-        text.push('\n');
-        text += &render(&table, style);
+        block.gap();
+        render(&mut block, &table);
     }
     let remarks = remarks(bench);
     if !remarks.is_empty() {
-        text += "\n remarks\n";
+        block.gap();
+        block.line(" remarks");
     }
     for remark in remarks {
-        for (line, text_line) in wrap(&visible(&remark, 600), WIDTH - 4).into_iter().enumerate() {
-            text += &format!("   {} {text_line}\n", if line == 0 { "-" } else { " " });
-        }
+        block.item(&remark);
     }
-    text
+    block.out
 }
 
 /// What was measured, in a sentence.
@@ -61,44 +63,78 @@ pub(super) fn subject(bench: &Bench) -> String {
     )
 }
 
-fn render(table: &Table, style: Style) -> String {
-    let bold = if style.colour { Effects::BOLD } else { Effects::new() };
-    let bold = anstyle::Style::new().effects(bold);
-    let mut text = format!(" {bold}{}{bold:#}\n", table.title);
-    for note in table.note.iter().flat_map(|note| wrap(note, WIDTH)) {
-        text += &format!(" {note}\n");
+fn render(block: &mut Block, table: &Table) {
+    let title = block.bold(&table.title);
+    block.line(&format!(" {title}"));
+    if let Some(note) = &table.note {
+        block.paragraph(1, note);
     }
-    let has_paper = !table.paper_columns.is_empty();
-    if has_paper {
-        let here = CELL_WIDTH * table.columns.len();
-        let paper = PAPER_WIDTH * table.paper_columns.len();
-        text += &format!(" {:NAME_WIDTH$}{:>here$}{:>paper$}\n", "", "here", "the paper");
+    let here = vec![width(table, CELL_WIDTH, &table.columns, cells); table.columns.len()];
+    let paper =
+        vec![width(table, PAPER_WIDTH, &table.paper_columns, paper); table.paper_columns.len()];
+    let room = block.width - NAME_WIDTH;
+    if here.iter().chain(&paper).sum::<usize>() <= room {
+        lines(block, table, (0..here.len(), &here), (0..paper.len(), &paper));
+        return;
     }
-    let columns = table.columns.iter().map(|column| format!("{column:>CELL_WIDTH$}"));
-    let paper = table.paper_columns.iter().map(|column| format!("{column:>PAPER_WIDTH$}"));
-    let head: String = columns.chain(paper).collect();
-    text += &format!(" {:NAME_WIDTH$}{head}\n", table.columns_are);
-    for group in &table.groups {
-        text += &render_group(group);
+    for shown in fold(&here, room) {
+        lines(block, table, (shown, &here), (0..0, &paper));
     }
-    text
+    for shown in fold(&paper, room) {
+        lines(block, table, (0..0, &here), (shown, &paper));
+    }
 }
 
-fn render_group(group: &Group) -> String {
-    let mut text = format!(" {}\n", group.name);
-    if group.is_missing {
-        text += &format!("   {NOT_MEASURED}\n");
+/// That of the longest entry, with a gap.
+fn width(
+    table: &Table,
+    least: usize,
+    columns: &[String],
+    entries: fn(&Row) -> Vec<String>,
+) -> usize {
+    let rows = table.groups.iter().flat_map(|group| &group.rows);
+    let texts = rows.flat_map(entries).chain(columns.iter().cloned());
+    texts.map(|text| text.chars().count() + 2).max().unwrap_or_default().max(least)
+}
+
+/// Columns with their widths.
+type Shown<'t> = (Range<usize>, &'t [usize]);
+
+/// Those columns of a table, and those of the paper.
+fn lines(block: &mut Block, table: &Table, here: Shown, beside: Shown) {
+    let aligned = |texts: &[String], (shown, widths): &Shown| -> String {
+        let texts = texts.iter().zip(*widths).skip(shown.start).take(shown.len());
+        texts.map(|(text, width)| format!("{text:>width$}")).collect()
+    };
+    if !table.paper_columns.is_empty() {
+        let over = |words: &str, (shown, widths): &Shown| match shown.is_empty() {
+            true => String::new(),
+            false => format!("{words:>width$}", width = widths[shown.clone()].iter().sum()),
+        };
+        let (here, paper) = (over("here", &here), over("the paper", &beside));
+        block.line(&format!("{:NAME_WIDTH$}{here}{paper}", ""));
     }
-    for Row { name, cells, paper } in &group.rows {
-        let cells = cells.iter().map(|entry| format!("{:>CELL_WIDTH$}", cell(entry)));
-        let paper = paper.iter().map(|figure| {
-            let figure = figure.map_or("-".to_owned(), |figure| number(figure, 2));
-            format!("{figure:>PAPER_WIDTH$}")
-        });
-        let cells: String = cells.chain(paper).collect();
-        text += &format!("   {name:<width$}{cells}\n", width = NAME_WIDTH - 2);
+    let columns = aligned(&table.columns, &here) + &aligned(&table.paper_columns, &beside);
+    block.line(&format!(" {:<width$}{columns}", table.columns_are, width = NAME_WIDTH - 1));
+    for Group { name, is_missing, rows } in &table.groups {
+        block.paragraph(1, name);
+        if *is_missing {
+            block.line(&format!("   {NOT_MEASURED}"));
+        }
+        for row in rows {
+            let figures = aligned(&cells(row), &here) + &aligned(&paper(row), &beside);
+            block.line(&format!("   {:<width$}{figures}", row.name, width = NAME_WIDTH - 3));
+        }
     }
-    text
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    row.cells.iter().map(cell).collect()
+}
+
+fn paper(row: &Row) -> Vec<String> {
+    let figures = row.paper.iter();
+    figures.map(|figure| figure.map_or("-".to_owned(), |figure| number(figure, 2))).collect()
 }
 
 fn cell(entry: &Entry) -> String {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::terminal::Style;
-use crate::testing::percentiles;
+use crate::testing::{on_terminals, percentiles};
 
 fn phases(n: u64, median_ms: f64) -> Phases {
     let quiet = percentiles(n, median_ms);
@@ -81,6 +81,21 @@ pub(crate) fn bench() -> Bench {
     }
 }
 
+/// A bench of as many numbers of clients as no terminal has room for, and what the servers cost.
+fn many_columns() -> Bench {
+    let bench = bench();
+    let processes = [1, 2, 3, 4, 5, 8, 16, 32];
+    let example = bench.cells[1].clone();
+    let cost = crate::testing::held().cost;
+    let cells = processes.map(|processes| {
+        let measured = measurement(1, processes, 123_456.7, 98_765.4);
+        let measurements = vec![Measurement { cost: cost.clone(), ..measured }];
+        Cell { processes, measurements, ..example.clone() }
+    });
+    let keys = vec![Keys::Different];
+    Bench { processes: processes.into(), keys, cells: cells.into(), ..bench }
+}
+
 fn terminal(bench: &Bench) -> String {
     let text = render_bench(bench, Style { width: 100, colour: false });
     for line in text.lines() {
@@ -91,7 +106,18 @@ fn terminal(bench: &Bench) -> String {
 
 #[test]
 fn the_tables_have_the_papers_figures_beside_them() {
-    insta::assert_snapshot!("terminal", terminal(&bench()));
+    let bench = bench();
+    for (name, text) in on_terminals("terminal", |style| render_bench(&bench, style)) {
+        insta::assert_snapshot!(name, text);
+    }
+}
+
+#[test]
+fn columns_for_which_there_is_no_room_stand_below() {
+    let bench = many_columns();
+    for (name, text) in on_terminals("many_columns", |style| render_bench(&bench, style)) {
+        insta::assert_snapshot!(name, text);
+    }
 }
 
 #[test]

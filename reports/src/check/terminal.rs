@@ -9,6 +9,9 @@ use crate::wording::Tone;
 /// Keys and actions are cut to this length.
 const MAX_NAME: usize = 60;
 
+/// Names of processes are cut to this length.
+const MAX_PROCESS: usize = 16;
+
 /// More operations of one conflict than this are left to the JSON.
 const MAX_OPERATIONS: usize = 12;
 
@@ -73,16 +76,16 @@ fn how(report: &CheckReport) -> String {
 
 fn describe(block: &mut Block, report: &CheckReport, object: &ObjectReport) {
     let key = ascii(&object.key, MAX_NAME);
-    let of_key = if key.is_empty() { String::new() } else { format!(" key \"{key}\",") };
+    let of_key = if key.is_empty() { String::new() } else { format!("key \"{key}\", ") };
     match (object.violated_at, object.decided_until) {
         (Some(stamp), _) => {
             let since = match object.shortest {
                 Some(true) => "first contradiction at",
                 _ => "contradiction by",
             };
-            block.line(&format!("{of_key} {since} {}", at(report.stamps, stamp)));
+            block.paragraph(1, &format!("{of_key}{since} {}", at(report.stamps, stamp)));
         }
-        (None, _) => block.line(&format!("{of_key} undecided")),
+        (None, _) => block.paragraph(1, &format!("{of_key}undecided")),
     }
     let shown = &object.operations[..object.operations.len().min(MAX_OPERATIONS)];
     let ends: Vec<(String, String)> = shown
@@ -95,15 +98,15 @@ fn describe(block: &mut Block, report: &CheckReport, object: &ObjectReport) {
         .collect();
     let invoke_width = ends.iter().map(|(invoke, _)| invoke.len()).max().unwrap_or(0);
     let complete_width = ends.iter().map(|(_, complete)| complete.len()).max().unwrap_or(0);
-    let process_width =
-        shown.iter().map(|operation| ascii(&operation.process, MAX_NAME).len()).max().unwrap_or(0);
-    for (operation, (invoke, complete)) in shown.iter().zip(ends) {
-        block.line(&format!(
-            "   {:<process_width$}  {invoke:<invoke_width$} -> {complete:<complete_width$}  {} {}",
-            ascii(&operation.process, MAX_NAME),
-            ascii(&operation.action, MAX_NAME),
-            operation.outcome,
-        ));
+    let processes: Vec<String> =
+        shown.iter().map(|operation| ascii(&operation.process, MAX_PROCESS)).collect();
+    let process_width = processes.iter().map(String::len).max().unwrap_or(0);
+    for ((operation, process), (invoke, complete)) in shown.iter().zip(processes).zip(ends) {
+        let head = format!(
+            "{process:<process_width$}  {invoke:<invoke_width$} -> {complete:<complete_width$} "
+        );
+        let action = ascii(&operation.action, MAX_NAME);
+        block.labelled(&head, &format!("{action} {}", operation.outcome));
     }
     if object.operations.len() > shown.len() {
         block.paragraph(3, &format!("{} more with --json", object.operations.len() - shown.len()));

@@ -4,6 +4,7 @@ use locktest_checker::{
 
 use super::*;
 use crate::Style;
+use crate::testing::on_terminals;
 
 const PLAIN: Style = Style { width: 100, colour: false };
 
@@ -52,10 +53,16 @@ fn report(decisions: &[(&str, Checked)], specification: &str) -> CheckReport {
     CheckReport::new(&subject, decisions.iter().map(|(key, checked)| (*key, checked)))
 }
 
+fn snapshot(name: &str, report: &CheckReport) {
+    for (name, text) in on_terminals(name, |style| render_check(report, style)) {
+        insta::assert_snapshot!(name, text);
+    }
+}
+
 #[test]
 fn two_holds_that_overlap_are_told_with_their_lines() {
     let report = report(&[("", overlap())], "owner-mutex");
-    insta::assert_snapshot!(render_check(&report, PLAIN));
+    snapshot("overlap", &report);
 }
 
 #[test]
@@ -70,7 +77,7 @@ fn a_violation_outranks_what_is_undecided_and_names_its_key() {
     };
     let report = report(&[("a", undecided), ("b", overlap())], "owner-mutex");
     assert_eq!(report.outcome, CheckOutcome::Violated);
-    insta::assert_snapshot!(render_check(&report, PLAIN));
+    snapshot("two_keys", &report);
 }
 
 #[test]
@@ -87,7 +94,25 @@ fn a_search_tells_what_was_open_and_shows_values_harmlessly() {
     };
     let report = report(&[("x", checked)], "cas-register");
     assert_eq!(report.shown[0].operations.len(), 2);
-    insta::assert_snapshot!(render_check(&report, PLAIN));
+    snapshot("search", &report);
+}
+
+#[test]
+fn long_names_and_late_stamps_hang_in_their_columns() {
+    let mut report = report(&[("x", overlap())], "owner-mutex");
+    report.stamps = Stamps::Nanosecond;
+    report.skipped = 3;
+    report.first_skipped = vec!["a record of which nobody knows what it is ".repeat(4)];
+    for object in &mut report.shown {
+        object.key = "a key with a name that is longer than there is room for ".repeat(2);
+        object.violated_at = Some(u64::MAX);
+        for operation in &mut object.operations {
+            operation.process = "the process of a tool that names them at length".into();
+            operation.action = "an action with a value that is long as well, and on it goes".into();
+            operation.complete = Some(u64::MAX);
+        }
+    }
+    snapshot("long", &report);
 }
 
 #[test]

@@ -11,7 +11,13 @@ const MAX_WIDTH: usize = 100;
 /// Names of rows are wrapped at this width.
 const MAX_NAME: usize = 40;
 
-/// What a cell may take.
+/// No less, however wide the figures are.
+const MIN_NAME: usize = 10;
+
+/// A title is cut to this length.
+const MAX_TITLE: usize = 200;
+
+/// What a cell may take; two of them leave room for a name.
 const MAX_CELL: usize = 34;
 
 /// Who is compared, what differs, and every table.
@@ -26,8 +32,9 @@ pub fn render_comparison(comparison: &Comparison, style: Style) -> String {
     }
     for table in &comparison.tables {
         block.gap();
-        for columns in columns(table, block.width) {
-            render(&mut block, comparison, table, &columns);
+        let name_width = name_width(table, block.width);
+        for columns in columns(table, block.width - 1 - name_width) {
+            render(&mut block, comparison, table, name_width, &columns);
         }
     }
     list(&mut block, "notes", &comparison.notes, false);
@@ -47,9 +54,16 @@ fn list(block: &mut Block, title: &str, entries: &[String], is_bad: bool) {
     }
 }
 
-fn name_width(table: &Table) -> usize {
+/// As wide as the names and as what the first column and the widest other one leave.
+fn name_width(table: &Table, limit: usize) -> usize {
+    let others = (1..count(table)).map(|column| width(table, column));
+    let left = limit.saturating_sub(1 + width(table, 0) + others.max().unwrap_or_default());
     let names = table.rows.iter().map(|row| row.name.chars().count());
-    names.max().unwrap_or_default().max(table.title.chars().count()).min(MAX_NAME)
+    names
+        .max()
+        .unwrap_or_default()
+        .max(table.title.chars().count())
+        .min(left.clamp(MIN_NAME, MAX_NAME))
 }
 
 fn cell_text(row: &Row, column: usize) -> String {
@@ -62,12 +76,15 @@ fn width(table: &Table, column: usize) -> usize {
     texts.max().unwrap_or_default().max(3) + 3
 }
 
+fn count(table: &Table) -> usize {
+    table.rows.iter().map(|row| row.cells.len()).max().unwrap_or_default()
+}
+
 /// The columns by lines of tables: each begins with the first, and has at least one more.
 fn columns(table: &Table, limit: usize) -> Vec<Vec<usize>> {
-    let count = table.rows.iter().map(|row| row.cells.len()).max().unwrap_or_default();
-    let begin = 1 + name_width(table) + width(table, 0);
+    let begin = width(table, 0);
     let (mut lines, mut line, mut used) = (Vec::new(), vec![0], begin);
-    for column in 1..count {
+    for column in 1..count(table) {
         let width = width(table, column);
         if line.len() > 1 && used + width > limit {
             lines.push(std::mem::replace(&mut line, vec![0]));
@@ -80,9 +97,19 @@ fn columns(table: &Table, limit: usize) -> Vec<Vec<usize>> {
     lines
 }
 
-fn render(block: &mut Block, comparison: &Comparison, table: &Table, columns: &[usize]) {
-    let name_width = name_width(table);
-    let mut head = format!(" {:<name_width$}", table.title);
+fn render(
+    block: &mut Block,
+    comparison: &Comparison,
+    table: &Table,
+    name_width: usize,
+    columns: &[usize],
+) {
+    let mut title = wrap(&ascii(&table.title, MAX_TITLE), name_width);
+    let last = title.pop().unwrap_or_default();
+    for line in title {
+        block.line(&format!(" {line}"));
+    }
+    let mut head = format!(" {last:<name_width$}");
     for column in columns {
         let letter = comparison.subjects.get(*column).map_or("", |subject| subject.letter.as_str());
         head += &format!("{letter:>width$}", width = width(table, *column));

@@ -3,7 +3,7 @@ use locktest_analyzer::{Latency, Percentiles, Phases, Verdict};
 use super::*;
 use crate::bench::{self, Bench};
 use crate::terminal::Style;
-use crate::testing::{self, percentiles};
+use crate::testing::{self, on_terminals, percentiles};
 
 fn run(name: &str, verdict: Verdict) -> RunToCompare {
     let differences = match name {
@@ -37,6 +37,12 @@ fn terminal(comparison: &Comparison) -> String {
     text
 }
 
+fn snapshot(name: &str, comparison: &Comparison) {
+    for (name, text) in on_terminals(name, |style| render_comparison(comparison, style)) {
+        insta::assert_snapshot!(name, text);
+    }
+}
+
 /// The bench of the tests with every acquire `factor` times as long, and another newest etcd.
 fn slower(factor: f64) -> Bench {
     let mut bench = bench::tests::bench();
@@ -62,7 +68,7 @@ fn benches(later: Bench, fail_above_percent: Option<f64>) -> Comparison {
 
 #[test]
 fn two_runs_stand_side_by_side_on_a_terminal() {
-    insta::assert_snapshot!("runs_terminal", terminal(&two_runs(Some(10.0))));
+    snapshot("runs_terminal", &two_runs(Some(10.0)));
 }
 
 #[test]
@@ -72,7 +78,7 @@ fn markdown_has_the_same_tables() {
 
 #[test]
 fn two_benches_stand_side_by_side_with_intervals() {
-    insta::assert_snapshot!("benches_terminal", terminal(&benches(slower(1.5), Some(10.0))));
+    snapshot("benches_terminal", &benches(slower(1.5), Some(10.0)));
 }
 
 #[test]
@@ -154,6 +160,21 @@ fn many_runs_are_shown_a_few_at_a_time_with_the_first_in_each_table() {
     let heads: Vec<&str> = heads.collect();
     assert!(heads.len() > 1 && heads.iter().all(|line| line.contains(" A ")), "{text}");
     assert!(heads.last().is_some_and(|line| line.ends_with('I')), "{text}");
+}
+
+#[test]
+fn a_row_with_the_widest_figures_has_two_columns_and_gives_up_room_for_its_name() {
+    let mut comparison = benches(slower(1.5), None);
+    for table in &mut comparison.tables {
+        table.title = format!("{} of a title that is as long as its row", table.title);
+        for row in &mut table.rows {
+            row.name = format!("{} of a store with a name that is long", row.name);
+            for cell in &mut row.cells {
+                cell.text = "1234567890".into();
+            }
+        }
+    }
+    snapshot("widest", &comparison);
 }
 
 #[test]

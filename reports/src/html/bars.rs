@@ -37,10 +37,10 @@ pub(crate) enum Content {
 ///
 /// The ranges of a lane must be in order of their begin.
 pub(crate) fn fit(lanes: &[Vec<Range<u64>>], scale: &Scale, limit: usize) -> Vec<Vec<Bar>> {
+    let seen: Vec<Vec<Seen>> = lanes.iter().map(|lane| seen(lane, scale)).collect();
     let mut least_width = LEAST_WIDTH;
     loop {
-        let fitted: Vec<Vec<Bar>> =
-            lanes.iter().map(|lane| merge(lane, scale, least_width)).collect();
+        let fitted: Vec<Vec<Bar>> = seen.iter().map(|lane| merge(lane, least_width)).collect();
         // At the figure's own width a lane is one bar, and nothing more can be merged.
         if fitted.iter().map(Vec::len).sum::<usize>() <= limit || least_width > super::scale::WIDTH
         {
@@ -50,12 +50,21 @@ pub(crate) fn fit(lanes: &[Vec<Range<u64>>], scale: &Scale, limit: usize) -> Vec
     }
 }
 
-fn merge(ranges_ns: &[Range<u64>], scale: &Scale, least_width: f64) -> Vec<Bar> {
+/// A range's index and its edges, as far as it is inside the figure.
+type Seen = (usize, f64, f64);
+
+fn seen(ranges_ns: &[Range<u64>], scale: &Scale) -> Vec<Seen> {
+    let clipped = ranges_ns.iter().enumerate();
+    clipped
+        .filter_map(|(index, range_ns)| scale.clip(range_ns).map(|(from, to)| (index, from, to)))
+        .collect()
+}
+
+fn merge(lane: &[Seen], least_width: f64) -> Vec<Bar> {
     let greatest_merged = GREATEST_MERGED.max(least_width);
     let mut bars = Vec::new();
     let mut run: Option<Run> = None;
-    for (index, range_ns) in ranges_ns.iter().enumerate() {
-        let Some((from, to)) = scale.clip(range_ns) else { continue };
+    for &(index, from, to) in lane {
         let fits = run
             .as_ref()
             .is_some_and(|run| from - run.to < least_width && to - run.from <= greatest_merged);

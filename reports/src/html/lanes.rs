@@ -17,6 +17,9 @@ const MAX_CLIENTS: usize = 24;
 /// More lock lanes than this are drawn only for locks that a shown violation concerns.
 const MAX_LOCKS: usize = 4;
 
+/// More violations than this get no lanes for what they concern; an analyzer shows fewer.
+const MAX_VIOLATIONS: usize = 120;
+
 /// More server lanes than this are not drawn.
 const MAX_SERVERS: usize = 15;
 
@@ -83,6 +86,7 @@ impl<'a> Lanes<'a> {
         let owners: HashSet<(&str, u64)> = verdict
             .violations
             .iter()
+            .take(MAX_VIOLATIONS)
             .flat_map(|violation| &violation.operations)
             .map(|operation| (operation.client.as_str(), operation.attempt))
             .collect();
@@ -215,8 +219,8 @@ fn waits(verdict: &Verdict, history: &History) -> Vec<(ClientId, Range<u64>)> {
 
 fn lock_lanes(verdict: &Verdict, history: &History, holds: &[Hold]) -> (Vec<LockLane>, usize) {
     let plan = &history.run.plan;
-    let names: HashSet<&str> =
-        verdict.violations.iter().map(|violation| violation.key.as_str()).collect();
+    let concerned = verdict.violations.iter().take(MAX_VIOLATIONS);
+    let names: HashSet<&str> = concerned.map(|violation| violation.key.as_str()).collect();
     let concerns = |key: &KeyId| names.contains(plan.key_name(*key).as_str());
     // A lock that was never granted has no hold, and a violation may well be about just that.
     let planned = (0..plan.keys.len()).filter_map(|n| u32::try_from(n).ok()).map(KeyId);

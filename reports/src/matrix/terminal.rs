@@ -2,10 +2,13 @@
 
 use super::{Cell, Matrix, P99};
 use crate::terminal::{Block, Style};
-use crate::text::{ascii, count, milliseconds, utc, wrap};
+use crate::text::{count, milliseconds, utc, wrap};
 
-/// The kinds of faults are wrapped at this width.
-const FAULTS_WIDTH: usize = 34;
+/// The kinds of faults are wrapped at this width, if there is room for it.
+const MAX_FAULTS_WIDTH: usize = 34;
+
+/// What the columns beside them take.
+const FIGURES_WIDTH: usize = 50;
 
 /// Within this many columns, however wide the terminal is.
 const MAX_WIDTH: usize = 100;
@@ -17,17 +20,17 @@ pub fn render_matrix(matrix: &Matrix, style: Style) -> String {
     if !matrix.stores.is_empty() {
         block.gap();
         block.line(&format!(
-            " {:width$}{:<15}{:<9}{:>10}  {:>10}",
-            "store, and its faults",
+            " {:width$}{:<15}{:<9}{:>10}{:>12}",
+            "store, faults",
             "verdict",
             "runs",
             "quiet p99",
             "fault p99",
-            width = FAULTS_WIDTH + 2
+            width = faults_width(&block) + 2
         ));
     }
     for store in &matrix.stores {
-        block.line(&format!(" {}", ascii(&store.name(), 90)));
+        block.paragraph(1, &store.name());
         for (faults, cell) in matrix.faults.iter().zip(&store.cells) {
             if let Some(cell) = cell {
                 cell_lines(&mut block, faults, cell);
@@ -61,11 +64,12 @@ pub(super) fn subject(matrix: &Matrix) -> String {
 }
 
 fn cell_lines(block: &mut Block, faults: &str, cell: &Cell) {
-    let mut names = wrap(faults, FAULTS_WIDTH - 1).into_iter();
+    let width = faults_width(block);
+    let mut names = wrap(faults, width - 1).into_iter();
     let word = cell.standing.word();
     block.line(
         format!(
-            "   {:FAULTS_WIDTH$}{}{:padding$}{:<9}{:>11}{:>12}",
+            "   {:width$}{}{:padding$}{:<9}{:>11}{:>12}",
             names.next().unwrap_or_default(),
             block.paint(cell.standing.tone(), word),
             "",
@@ -82,6 +86,10 @@ fn cell_lines(block: &mut Block, faults: &str, cell: &Cell) {
     if cell.violated > 0 {
         block.paragraph(5, &format!("{} in {}", cell.classes(), cell.run));
     }
+}
+
+fn faults_width(block: &Block) -> usize {
+    MAX_FAULTS_WIDTH.min(block.width - FIGURES_WIDTH)
 }
 
 /// `3`, or `1 of 3` that were violated.

@@ -3,7 +3,7 @@ use locktest_history::{Aim, FixedFault, History, PlannedFault, Recipe, Workload}
 
 use super::*;
 use crate::terminal::Style;
-use crate::testing::{self, percentiles};
+use crate::testing::{self, on_terminals, percentiles};
 
 /// A run of the verdict's store, with each of these kinds planned once.
 fn run(name: &str, started_at_unix_s: u64, kinds: &[FaultKind], verdict: &Verdict) -> MatrixRun {
@@ -72,7 +72,10 @@ fn terminal(matrix: &Matrix) -> String {
 
 #[test]
 fn the_terminal_shows_every_store_with_its_worst_verdicts() {
-    insta::assert_snapshot!("terminal", terminal(&matrix()));
+    let matrix = matrix();
+    for (name, text) in on_terminals("terminal", |style| render_matrix(&matrix, style)) {
+        insta::assert_snapshot!(name, text);
+    }
 }
 
 #[test]

@@ -4,17 +4,17 @@ use super::*;
 use crate::testing;
 
 /// Labels by name.
-type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// Samples by metric, in the order of the text.
-type Parsed = BTreeMap<String, Vec<(Labels, f64)>>;
+pub(crate) type Parsed = BTreeMap<String, Vec<(Labels, f64)>>;
 
 /// Reads the text by the grammar of the format, version 0.0.4, and by what the textfile collector asks
 /// for besides: one HELP and one TYPE before the samples of each metric, and no sample twice.
 ///
 /// The parsers on crates.io split labels at every comma, so they cannot tell whether values are
 /// escaped.
-fn parse(text: &str) -> Result<Parsed, String> {
+pub(crate) fn parse(text: &str) -> Result<Parsed, String> {
     let mut parsed = Parsed::new();
     let mut seen = BTreeSet::new();
     let mut current: Option<(String, String)> = None;
@@ -169,16 +169,23 @@ fn values_are_in_base_units_and_what_is_unknown_is_missing() {
 }
 
 #[test]
-fn a_label_comes_back_as_it_was_whatever_is_in_it() {
-    let hostile = "a\"} 1\nb\\n{x=\"y\",}\\ é\u{0}";
+fn a_label_comes_back_as_it_was_but_for_what_moves_a_cursor() {
+    let (hostile, shown) = ("a\"} 1\nb\\n{x=\"y\",}\\ é\u{0}", "a\"} 1 b\\n{x=\"y\",}\\ é\u{fffd}");
     let mut verdict = testing::held();
     verdict.version = hostile.into();
     verdict.run_id = hostile.into();
     verdict.cost[0].node = hostile.into();
     let parsed = metrics(&verdict);
     let (labels, _) = &parsed["locktest_run_info"][0];
-    assert_eq!((labels["version"].as_str(), labels["run_id"].as_str()), (hostile, hostile));
-    assert_eq!(value(&parsed, "node_cpu_seconds", &[("node", hostile)]), Some(23.6));
+    assert_eq!((labels["version"].as_str(), labels["run_id"].as_str()), (shown, shown));
+    assert_eq!(value(&parsed, "node_cpu_seconds", &[("node", shown)]), Some(23.6));
+}
+
+#[test]
+fn two_nodes_of_one_name_make_one_sample() {
+    let mut verdict = testing::held();
+    verdict.cost[1].node = verdict.cost[0].node.clone();
+    assert_eq!(metrics(&verdict)["locktest_node_cpu_seconds"].len(), 4);
 }
 
 #[test]

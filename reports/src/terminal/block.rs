@@ -1,5 +1,7 @@
 //! Text for a terminal: wrapped, indented and painted.
 
+use std::ops::Range;
+
 use anstyle::{AnsiColor, Color, Style as Ansi};
 
 use crate::text::{ascii, wrap};
@@ -9,15 +11,15 @@ use crate::wording::Tone;
 pub(crate) const MAX_SENTENCE: usize = 600;
 
 /// Text is wrapped at this width even on a wider terminal: long lines are hard to read.
-const MAX_WIDTH: usize = 160;
+pub(crate) const MAX_WIDTH: usize = 160;
 
 /// Text is not wrapped below this width, since the tables need it.
-const MIN_WIDTH: usize = 60;
+pub(crate) const MIN_WIDTH: usize = 64;
 
 /// How the terminal shows a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
-    /// The terminal's width in columns; used between 60 and 160.
+    /// The terminal's width in columns; used between 64 and 160.
     pub width: usize,
     /// Whether ANSI colours are wanted.
     pub colour: bool,
@@ -79,6 +81,15 @@ impl Block {
         self.out.push('\n');
     }
 
+    /// A heading.
+    pub(crate) fn bold(&self, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let bold = Ansi::new().bold();
+        format!("{bold}{text}{bold:#}")
+    }
+
     pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
         if !self.colour {
             return text.to_owned();
@@ -94,5 +105,35 @@ impl Block {
             style = style.bold();
         }
         format!("{style}{text}{style:#}")
+    }
+}
+
+/// The columns of a table by the lines that they need: as many at a time as there is room for.
+pub(crate) fn fold(widths: &[usize], room: usize) -> Vec<Range<usize>> {
+    let mut lines: Vec<Range<usize>> = Vec::new();
+    let mut used = 0;
+    for (column, width) in widths.iter().enumerate() {
+        used += width;
+        match lines.last_mut() {
+            Some(line) if used <= room => line.end = column + 1,
+            _ => {
+                lines.push(column..column + 1);
+                used = *width;
+            }
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_folded_where_the_room_ends_and_none_is_left_out() {
+        assert_eq!(fold(&[4, 4, 4], 12).len(), 1);
+        assert_eq!(fold(&[4, 4, 4], 11), [0..2, 2..3]);
+        assert_eq!(fold(&[20, 4, 4], 8), [0..1, 1..3]);
+        assert!(fold(&[], 8).is_empty());
     }
 }
