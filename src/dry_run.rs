@@ -14,6 +14,7 @@ use locktest_nemesis::{
     ClientEndpoint, ClientProcess, Endpoint, FaultTag, Hosts, Parties, Resolved, Situation,
     fault_commands, resolve,
 };
+use locktest_reports::as_json;
 use serde::Serialize;
 
 use crate::cli::RunArgs;
@@ -46,13 +47,9 @@ pub fn render(args: &RunArgs, plan: &Plan, dirs: &LabDirs) -> Result<String, Fai
         None => Vec::new(),
     };
     if args.wants_json() {
-        let text = serde_json::to_string_pretty(&DryRun { plan, steps });
-        return Ok(text.context("cannot print the plan").map_err(Failure::internal)? + "\n");
+        return Ok(as_json(&DryRun { plan, steps }));
     }
-    let plan = serde_json::to_string_pretty(plan)
-        .context("cannot print the plan")
-        .map_err(Failure::internal)?;
-    let mut text = format!("plan {plan}\n");
+    let mut text = format!("plan {}", as_json(plan));
     for step in steps {
         let _ = write!(text, "\n# {}\n", step.what);
         for command in step.commands {

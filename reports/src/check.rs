@@ -215,7 +215,7 @@ impl CheckReport {
 
     /// The report as indented JSON, with a newline at the end.
     pub fn to_json(&self) -> String {
-        crate::json::indented(self)
+        crate::json::as_json(self)
     }
 
     fn count_algorithm(&mut self, algorithm: &Algorithm) {

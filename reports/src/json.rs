@@ -10,13 +10,16 @@ use crate::text::is_invisible;
 
 /// The verdict as indented JSON, with a newline at the end.
 pub fn render_json(verdict: &Verdict) -> String {
-    indented(verdict)
+    as_json(verdict)
 }
 
 /// Indented JSON with a newline at the end, in which nothing moves a cursor or reorders a line.
-pub(crate) fn indented(value: &impl Serialize) -> String {
+///
+/// # Panics
+/// If the value's serializer fails, or a map of it has a key that is not a string.
+pub fn as_json<T: Serialize + ?Sized>(value: &T) -> String {
     let json = serde_json::to_string_pretty(value)
-        .expect("a report has no map key that is not a string, and its serializers cannot fail");
+        .expect("what is reported has string keys, and its derived serializers cannot fail");
     let mut out = String::with_capacity(json.len() + 1);
     for letter in json.chars() {
         // Outside of strings there are no others than line feeds.

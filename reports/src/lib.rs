@@ -43,7 +43,7 @@ pub use compare::{
     render_comparison_html, render_comparison_markdown,
 };
 pub use html::{content_security_policy, render_html};
-pub use json::render_json;
+pub use json::{as_json, render_json};
 pub use junit::render_junit;
 pub use matrix::{Matrix, MatrixRun, UnreadableRun, render_matrix, render_matrix_html};
 pub use prometheus::render_prometheus;

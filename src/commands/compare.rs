@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use locktest_history::write_atomically;
 use locktest_reports::{
-    BENCH_SCHEMA_VERSION, Bench, BenchToCompare, Comparison, RunToCompare, compare_benches,
-    compare_runs, render_comparison, render_comparison_html, render_comparison_markdown,
+    BENCH_SCHEMA_VERSION, Bench, BenchToCompare, Comparison, RunToCompare, as_json,
+    compare_benches, compare_runs, render_comparison, render_comparison_html,
+    render_comparison_markdown,
 };
 use serde_json::Value;
 
@@ -60,24 +61,17 @@ pub fn compare(args: &CompareArgs, terminal: &Terminal) -> Result<Exit, Failure>
             .with_context(|| format!("cannot write {}", page.display()))
             .map_err(Failure::set_up)?;
     }
-    let text = render(&comparison, args, terminal)?;
+    let text = render(&comparison, args, terminal);
     terminal.print(&text).context("cannot print the comparison").map_err(Failure::set_up)?;
     exit(&comparison, args)
 }
 
-fn render(
-    comparison: &Comparison,
-    args: &CompareArgs,
-    terminal: &Terminal,
-) -> Result<String, Failure> {
-    Ok(match args.format {
+fn render(comparison: &Comparison, args: &CompareArgs, terminal: &Terminal) -> String {
+    match args.format {
         CompareFormat::Human if !args.json => render_comparison(comparison, terminal.style()),
         CompareFormat::Markdown if !args.json => render_comparison_markdown(comparison),
-        _ => {
-            let text = serde_json::to_string_pretty(comparison).context("cannot print it as JSON");
-            text.map_err(Failure::internal)? + "\n"
-        }
-    })
+        _ => as_json(comparison),
+    }
 }
 
 /// A gate that looked at nothing must not be open.

@@ -8,6 +8,7 @@ use locktest_cluster::{AuditLog, SshCluster};
 use locktest_history::{Run, RunDir};
 use locktest_lab::{LabDirs, preflight};
 use locktest_nemesis::{HealReport, IndexEntry, OpenIndex, heal as heal_journals, read_journal};
+use locktest_reports::as_json;
 use locktest_workloads::clock::RunClock;
 
 use crate::cli::HealArgs;
@@ -17,12 +18,7 @@ use crate::terminal::Terminal;
 /// Heals, and tells what was done.
 pub fn heal(args: &HealArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let report = super::runtime()?.block_on(heal_open(args.run.as_deref()))?;
-    let text = if args.json {
-        let json = serde_json::to_string_pretty(&report).context("cannot print the report");
-        json.map_err(Failure::internal)? + "\n"
-    } else {
-        in_words(&report)
-    };
+    let text = if args.json { as_json(&report) } else { in_words(&report) };
     terminal.print(&text).context("cannot print the report").map_err(Failure::set_up)?;
     Ok(if report.is_clean() { Exit::Ok } else { Exit::FaultLeft })
 }

@@ -9,6 +9,7 @@ use locktest_lab::{
     Lab, LabDirs, LabError, LabSpec, LabStatus, RemovedLabs, Subnet, down_all, down_id, list,
     preflight,
 };
+use locktest_reports::as_json;
 use serde_json::json;
 
 use crate::cli::{LabArgs, LabCommand};
@@ -97,8 +98,7 @@ fn down(dirs: &LabDirs, id: Option<&str>, all: bool, json: bool) -> Result<Strin
         })
         .map_err(lab_failure)?;
     if json {
-        let text = serde_json::to_string_pretty(&labs).context("cannot print the labs");
-        return Ok(text.map_err(Failure::internal)? + "\n");
+        return Ok(as_json(&labs));
     }
     let mut text = match (labs.removed.as_slice(), id) {
         ([], Some(id)) => format!("there is no lab {id}\n"),
@@ -115,8 +115,7 @@ fn down(dirs: &LabDirs, id: Option<&str>, all: bool, json: bool) -> Result<Strin
 fn status(dirs: &LabDirs, json: bool) -> Result<String, Failure> {
     let labs = list(dirs).context("cannot list the labs").map_err(Failure::set_up)?;
     if json {
-        let text = serde_json::to_string_pretty(&labs).context("cannot print the labs");
-        return Ok(text.map_err(Failure::internal)? + "\n");
+        return Ok(as_json(&labs));
     }
     if labs.is_empty() {
         return Ok("there is no lab on this machine\n".into());

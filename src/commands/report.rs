@@ -6,8 +6,8 @@ pub use folder::matrix_page;
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
-use locktest_reports::visible_path;
+use anyhow::Context;
+use locktest_reports::{as_json, visible_path};
 use serde_json::json;
 
 use crate::cli::ReportArgs;
@@ -47,16 +47,10 @@ fn run(path: &Path, json: bool, terminal: &Terminal) -> Result<(), Failure> {
     }
     let page = run_dir.report();
     let text = match json {
-        true => as_json(&json!({ "outcome": verdict.outcome, "page": page.to_string_lossy() }))?,
+        true => as_json(&json!({ "outcome": verdict.outcome, "page": page.to_string_lossy() })),
         false => format!("{}\n", visible_path(&page)),
     };
     print(&text, terminal)
-}
-
-fn as_json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::internal(anyhow!("cannot print the report: {error}")))?;
-    Ok(text + "\n")
 }
 
 fn print(text: &str, terminal: &Terminal) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use locktest_cluster::{Release, Store, binary_version};
 use locktest_lab::LabDirs;
 use locktest_lab::packages::{PackageError, PackageRequest, cached, carried_versions};
+use locktest_reports::as_json;
 use serde::Serialize;
 
 use crate::cli::VersionsArgs;
@@ -54,12 +55,7 @@ type Carried = BTreeMap<&'static str, Result<BTreeMap<String, String>, PackageEr
 /// Lists every version.
 pub fn versions(args: &VersionsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let rows = super::runtime()?.block_on(find(terminal));
-    let text = if args.json {
-        let json = serde_json::to_string_pretty(&rows).context("cannot print the versions");
-        json.map_err(Failure::internal)? + "\n"
-    } else {
-        table(&rows)
-    };
+    let text = if args.json { as_json(&rows) } else { table(&rows) };
     terminal.print(&text).context("cannot print the versions").map_err(Failure::set_up)?;
     Ok(Exit::Ok)
 }

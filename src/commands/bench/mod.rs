@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, anyhow, ensure};
 use locktest_history::write_atomically;
 use locktest_reports::{
-    BENCH_SCHEMA_VERSION, Bench, Cell, render_bench, render_bench_html, render_bench_markdown,
+    BENCH_SCHEMA_VERSION, Bench, Cell, as_json, render_bench, render_bench_html,
+    render_bench_markdown,
 };
 
 use crate::cli::{BenchArgs, BenchFormat, run_args_of};
@@ -160,9 +161,8 @@ fn directory(args: &BenchArgs, started: SystemTime, seed: u64) -> Result<PathBuf
 }
 
 fn write(bench: &Bench, dir: &std::path::Path) -> Result<()> {
-    let json = serde_json::to_string_pretty(bench).context("cannot encode the bench")? + "\n";
     for (name, text) in [
-        ("bench.json", json),
+        ("bench.json", as_json(bench)),
         ("bench.md", render_bench_markdown(bench)),
         ("bench.html", render_bench_html(bench)),
     ] {

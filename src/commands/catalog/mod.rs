@@ -14,14 +14,15 @@ use crate::exit::{Exit, Failure};
 use crate::run::Stop;
 use crate::terminal::Terminal;
 use carry_out::CarryOut;
+use locktest_reports::as_json;
 
 /// Lists, shows or runs entries.
 pub fn catalog(args: &CatalogArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let catalog = Catalog::load().map_err(Failure::internal)?;
     let text = match &args.command {
-        CatalogCommand::List { json: true } => json(&catalog.entries)?,
+        CatalogCommand::List { json: true } => as_json(&catalog.entries),
         CatalogCommand::List { json: false } => list::table(&catalog.entries),
-        CatalogCommand::Show { id, json: true } => json(entry(&catalog, id)?)?,
+        CatalogCommand::Show { id, json: true } => as_json(entry(&catalog, id)?),
         CatalogCommand::Show { id, json: false } => {
             list::details(entry(&catalog, id)?, catalog.seeds[0])
         }
@@ -48,7 +49,7 @@ fn run(args: &CatalogRunArgs, catalog: &Catalog, terminal: &Terminal) -> Result<
         Ok::<_, Failure>((carry_out.results, halted))
     })?;
     // What is known is told, however it ended.
-    let text = if args.json { json(&results)? } else { outcome::table(&results) };
+    let text = if args.json { as_json(&results) } else { outcome::table(&results) };
     print(&text, terminal)?;
     if let Some(file) = &args.record {
         let written = std::fs::write(file, record::markdown(&results));
@@ -71,11 +72,6 @@ fn entry<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Entry, Failure> {
         };
         Failure::usage(anyhow!("the catalogue has no '{id}'; {hint}"))
     })
-}
-
-fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(value).context("cannot print the catalogue");
-    Ok(text.map_err(Failure::internal)? + "\n")
 }
 
 fn print(text: &str, terminal: &Terminal) -> Result<(), Failure> {

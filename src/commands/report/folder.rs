@@ -9,10 +9,10 @@ use anyhow::{Context, Result, anyhow};
 use locktest_analyzer::{VERDICT_SCHEMA_VERSION, Verdict};
 use locktest_history::{HistoryReader, Run, RunDir, write_atomically};
 use locktest_reports::{
-    Matrix, MatrixRun, UnreadableRun, render_matrix, render_matrix_html, visible_path,
+    Matrix, MatrixRun, UnreadableRun, as_json, render_matrix, render_matrix_html, visible_path,
 };
 
-use super::{as_json, print};
+use super::print;
 use crate::exit::Failure;
 use crate::run::judge;
 use crate::terminal::Terminal;
@@ -48,7 +48,7 @@ pub fn report(path: &Path, json: bool, terminal: &Terminal) -> Result<(), Failur
         .with_context(|| format!("cannot write {}", page.display()))
         .map_err(Failure::set_up)?;
     let text = match json {
-        true => as_json(&matrix)?,
+        true => as_json(&matrix),
         false => {
             let table = render_matrix(&matrix, terminal.style());
             format!("{table}\n page  {}\n", visible_path(&page))
