@@ -49,5 +49,5 @@ pub use matrix::{Matrix, MatrixRun, UnreadableRun, render_matrix, render_matrix_
 pub use prometheus::render_prometheus;
 pub use store::{RunState, Selection, StoreRun, render_store_html};
 pub use summary::render_markdown;
-pub use terminal::{Paths, Style, render_verdict};
+pub use terminal::{Paths, Progress, Style, live_line, render_verdict};
 pub use text::visible_path;

@@ -2,6 +2,7 @@
 
 mod block;
 mod cost;
+mod live;
 mod sketch;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use block::Style;
 pub(crate) use block::{Block, fold};
 #[cfg(test)]
 pub(crate) use block::{MAX_WIDTH, MIN_WIDTH};
+pub use live::{Progress, live_line};
 
 /// More faults than this are left to the page.
 const MAX_FAULTS: usize = 6;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use locktest_history::{Event, Function, Phase, Record, Workload};
+use locktest_reports::{Progress, live_line};
 use locktest_workloads::clock::RunClock;
 use tokio::sync::watch;
 
@@ -65,17 +66,11 @@ impl LiveLine {
             let mut tick = tokio::time::interval(REFRESH);
             loop {
                 tick.tick().await;
-                let now = *counts.borrow();
+                let Counts { ok, failed, unknown } = *counts.borrow();
                 let fault = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                terminal.live(&format!(
-                    "{:.0} of {:.0} s   ok {}   failed {}   unknown {}   {}",
-                    clock.now_ns() as f64 / 1e9,
-                    end_s,
-                    now.ok,
-                    now.failed,
-                    now.unknown,
-                    fault.as_deref().unwrap_or("quiet"),
-                ));
+                let elapsed_s = clock.now_ns() as f64 / 1e9;
+                let progress = Progress { elapsed_s, end_s, ok, failed, unknown, fault };
+                terminal.live(&live_line(&progress, terminal.style()));
             }
         });
         LiveLine { fault, task }

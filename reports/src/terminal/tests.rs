@@ -171,3 +171,29 @@ fn the_intended_starts_have_a_table_only_where_the_actual_ones_hide_something() 
     verdict.latency.acquire_intended = Some(verdict.latency.acquire.clone());
     assert!(!render(&verdict, 80, false).contains("intended"));
 }
+
+fn live(fault: Option<&str>) -> Progress {
+    let fault = fault.map(str::to_owned);
+    Progress { elapsed_s: 12.4, end_s: 62.0, ok: 345, failed: 6, unknown: 7, fault }
+}
+
+#[test]
+fn the_live_line_of_a_quiet_run() {
+    for (name, text) in testing::on_terminals("live_quiet", |style| live_line(&live(None), style)) {
+        insta::assert_snapshot!(name, text);
+    }
+}
+
+#[test]
+fn the_live_line_names_the_fault_as_far_as_there_is_room() {
+    let progress =
+        live(Some("partition n5 | n1 n2; n3 | n1 n4; n2 | n4, of clients c1 c2 c3\u{202e}"));
+    for (name, text) in testing::on_terminals("live_fault", |style| live_line(&progress, style)) {
+        insta::assert_snapshot!(name, text);
+    }
+    let many = Progress { ok: u64::MAX, failed: u64::MAX, unknown: u64::MAX, ..progress };
+    assert!(
+        live_line(&many, Style { width: 80, colour: false })
+            .ends_with("unknown 18446744073709551615   ...")
+    );
+}
