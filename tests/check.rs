@@ -200,7 +200,7 @@ fn a_run_can_be_exported_and_checked_again_in_every_form() {
 #[test]
 fn the_promises_of_a_correct_run_are_proven() {
     let bench = Bench::new();
-    let line = "--backend sim --lease-ttl 200ms --hold 5ms --time-limit 2s --seed 1";
+    let line = "--backend sim --lease-ttl 3s --hold 5ms --time-limit 2s --seed 1";
     bench.run(line).expect_code(0);
     let ran = bench.run("check store/latest --verify").expect_code(0);
     assert!(ran.stderr.contains("follow each other"), "{}", ran.stderr);

@@ -23,7 +23,7 @@ fn made_as(bench: &Bench, line: &str, code: i32, name: &str) -> PathBuf {
 }
 
 fn run_as(bench: &Bench, flags: &str, code: i32, name: &str) -> PathBuf {
-    made_as(bench, &format!("--backend sim --lease-ttl 500ms --seed 1 -q {flags}"), code, name)
+    made_as(bench, &format!("--backend sim --lease-ttl 3s --seed 1 -q {flags}"), code, name)
 }
 
 fn table<'v>(comparison: &'v Value, title: &str) -> &'v [Value] {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use support::{Bench, Ran};
 
-const HELD: &str = "--backend sim --lease-ttl 500ms --hold 5ms --time-limit 2s --seed 1 -q";
+const HELD: &str = "--backend sim --lease-ttl 3s --hold 5ms --time-limit 2s --seed 1 -q";
 const VIOLATED: &str =
     "--backend sim --sim-bug double-grant --lease-ttl 500ms --time-limit 5s --seed 1 -q";
 
