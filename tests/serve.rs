@@ -44,9 +44,14 @@ impl Site {
         stream.write_all(request.as_bytes()).expect("sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("answered");
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        Answer { head: head.to_lowercase(), body: body.to_owned() }
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(answer.len());
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let body = answer.get(end + 4..).unwrap_or_default();
+        let body = match head.contains("transfer-encoding: chunked") {
+            true => dechunked(body),
+            false => body.to_vec(),
+        };
+        Answer { head, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
     fn get(&self, path: &str) -> Answer {
@@ -65,6 +70,21 @@ impl Site {
     fn stop(mut self) {
         self.running.signal("-INT");
         assert_eq!(self.running.wait(Duration::from_secs(10)), Some(0));
+    }
+}
+
+/// A file comes in pieces, each with its length before it; their ends may be anywhere in a word.
+fn dechunked(mut chunked: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    loop {
+        let end = chunked.windows(2).position(|two| two == b"\r\n").expect("a chunk's length");
+        let length = std::str::from_utf8(&chunked[..end]).expect("hexadecimal digits");
+        let length = usize::from_str_radix(length, 16).expect("hexadecimal digits");
+        if length == 0 {
+            return whole;
+        }
+        whole.extend(&chunked[end + 2..end + 2 + length]);
+        chunked = &chunked[end + 4 + length..];
     }
 }
 

@@ -59,9 +59,14 @@ impl FaultTag {
     }
 }
 
+/// A fault as the purposes of its commands name it, and [`FaultTag::of_purpose`] finds it again.
+pub(crate) fn in_words(run_id: &str, fault: u32) -> String {
+    format!("fault {fault} of run {run_id}")
+}
+
 impl fmt::Display for FaultTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "fault {} of run {}", self.fault, self.run_id)
+        f.write_str(&in_words(&self.run_id, self.fault))
     }
 }
 

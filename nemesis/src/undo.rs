@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::clocks::Clocks;
 use crate::journal::{HostUndo, Intent};
 use crate::script::{Remains, read_remains};
+use crate::tag;
 
 /// A host that cannot be undone is tried this often.
 const TRIES: u32 = 3;
@@ -82,7 +83,7 @@ async fn undo_once(
     took_effect: &mut Option<TookEffect>,
 ) -> Result<String, String> {
     let name = &host.host;
-    let fault = format!("fault {} of run {}", intent.fault, intent.run_id);
+    let fault = tag::in_words(&intent.run_id, intent.fault);
     let undo = RemoteCommand::new(format!("undo {fault}"), &host.undo);
     let (undone, took) = clocks.timed(remote, name, &undo).await;
     if undone.is_ok() {

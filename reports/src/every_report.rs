@@ -219,20 +219,9 @@ fn text_is_nothing_but_text(form: &CaseForm, text: &dyn Fn(usize) -> String) {
     assert_eq!(samples(&hostile.metrics()), samples(&harmless.metrics()));
 }
 
-fn verdicts() -> [Verdict; 6] {
-    [
-        testing::held(),
-        testing::violated(),
-        testing::needs_fencing(),
-        testing::undecided(),
-        testing::stale_read(),
-        testing::split_redlock(),
-    ]
-}
-
 #[test]
 fn the_reports_of_every_verdict_can_be_read() {
-    for verdict in verdicts() {
+    for verdict in testing::verdicts() {
         Case::of(verdict).can_be_read();
     }
 }
@@ -317,7 +306,7 @@ fn whatever_is_said_from_outside_is_nothing_but_text_in_every_report() {
     for text in HOSTILE {
         text_is_nothing_but_text(&form, &|_| text.to_owned());
     }
-    for verdict in verdicts() {
+    for verdict in testing::verdicts() {
         let form = CaseForm::of(verdict);
         text_is_nothing_but_text(&form, &|n| HOSTILE[n % HOSTILE.len()].to_owned());
     }

@@ -109,6 +109,11 @@ fn node_cost(n: u64) -> NodeCost {
     }
 }
 
+/// One of each kind.
+pub(crate) fn verdicts() -> [Verdict; 6] {
+    [held(), violated(), needs_fencing(), undecided(), stale_read(), split_redlock()]
+}
+
 /// A run in which nothing was found.
 pub(crate) fn held() -> Verdict {
     let row = |why| property(PropertyOutcome::Held, why);

@@ -7,7 +7,7 @@ import { chromium } from 'playwright-core';
 const CHROMIUM = '/usr/bin/chromium';
 
 export async function start() {
-  if (!existsSync(CHROMIUM)) throw new Error(`no ${CHROMIUM}; \`make packages\` installs it`);
+  if (!existsSync(CHROMIUM)) throw new Error(`no ${CHROMIUM}; \`make test\` installs it`);
   // Chromium has no sandbox for root, as whom the tests run.
   return chromium.launch({ executablePath: CHROMIUM, chromiumSandbox: false });
 }

@@ -17,17 +17,6 @@ fn schema() -> Validator {
     jsonschema::draft202012::new(&schema).expect("a schema")
 }
 
-fn verdicts() -> [Verdict; 6] {
-    [
-        testing::held(),
-        testing::violated(),
-        testing::needs_fencing(),
-        testing::undecided(),
-        testing::stale_read(),
-        testing::split_redlock(),
-    ]
-}
-
 fn value(verdict: &Verdict) -> Value {
     serde_json::to_value(verdict).expect("a verdict is JSON")
 }
@@ -45,7 +34,7 @@ fn conforms(schema: &Validator, verdict: &Verdict) {
 #[test]
 fn every_verdict_conforms() {
     let schema = schema();
-    for verdict in verdicts() {
+    for verdict in testing::verdicts() {
         conforms(&schema, &verdict);
     }
 }
@@ -130,7 +119,7 @@ fn every_warning_is_known() {
 #[test]
 fn a_field_that_is_unknown_is_rejected_wherever_it_is() {
     let schema = schema();
-    for verdict in verdicts() {
+    for verdict in testing::verdicts() {
         let whole = value(&verdict);
         for pointer in objects(&whole) {
             if pointer == "/violation_counts" {

@@ -128,15 +128,7 @@ fn a_violated_run() {
 
 #[test]
 fn every_verdict_follows_the_grammar_and_has_one_outcome_a_property() {
-    let verdicts = [
-        testing::held(),
-        testing::violated(),
-        testing::needs_fencing(),
-        testing::undecided(),
-        testing::stale_read(),
-        testing::split_redlock(),
-    ];
-    for verdict in verdicts {
+    for verdict in testing::verdicts() {
         let parsed = metrics(&verdict);
         let outcomes = &parsed["locktest_property_outcome"];
         assert_eq!(outcomes.len(), 4 * 6);

@@ -1,11 +1,10 @@
 //! A folder of runs: what each came to, and the matrix of them all.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use locktest_analyzer::{VERDICT_SCHEMA_VERSION, Verdict};
 use locktest_history::{HistoryReader, Run, RunDir, write_atomically};
 use locktest_reports::{
@@ -33,7 +32,7 @@ pub fn report(path: &Path, json: bool, terminal: &Terminal) -> Result<(), Failur
     let (mut runs, mut unreadable) = (Vec::new(), Vec::new());
     for (run_dir, number) in run_dirs.iter().zip(1..) {
         terminal.live(&format!("run {number} of {}", run_dirs.len()));
-        match read(run_dir, terminal) {
+        match read(run_dir, |run_dir| judged(run_dir, terminal)) {
             Ok(run) => runs.push(run),
             Err(error) => {
                 let name = run_dir.file_name().unwrap_or_default();
@@ -62,31 +61,16 @@ pub fn report(path: &Path, json: bool, terminal: &Terminal) -> Result<(), Failur
 pub fn matrix_page(folder: &Path) -> Result<String> {
     let (mut runs, mut others) = (Vec::new(), Vec::new());
     for path in run_dirs(folder)? {
-        let name = path.file_name().unwrap_or_default();
-        match judged(&path, name) {
+        match read(&path, unjudged) {
             Ok(run) => runs.push(run),
-            Err(error) => others.push(UnreadableRun::of(name, format!("{error:#}"))),
+            Err(error) => {
+                let name = path.file_name().unwrap_or_default();
+                others.push(UnreadableRun::of(name, format!("{error:#}")));
+            }
         }
     }
     let matrix = Matrix::of(&folder.display().to_string(), &runs, others);
     Ok(render_matrix_html(&matrix))
-}
-
-/// A run by the verdict that is there.
-fn judged(path: &Path, name: &OsStr) -> Result<MatrixRun> {
-    let run_dir = RunDir::open(path)?;
-    let file = run_dir.history();
-    let reader =
-        HistoryReader::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let verdict =
-        present_verdict(&run_dir, reader.run()).context(match run_dir.verdict().exists() {
-            true => {
-                "its verdict is of another version, or older than its history; locktest report on the folder \
-                     makes it anew"
-            }
-            false => "it has no verdict: it goes on, or it was broken off",
-        })?;
-    Ok(MatrixRun::of(name, true, reader.run(), &verdict))
 }
 
 /// Every run directory in a folder, by name. A link, such as `latest`, counts only if what it points
@@ -115,8 +99,8 @@ fn run_dirs(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(own.into_iter().collect())
 }
 
-/// What a run came to: by its verdict where that is of today's version, else by its history.
-fn read(path: &Path, terminal: &Terminal) -> Result<MatrixRun> {
+/// What a run came to: by its present verdict, or else by what `otherwise` has.
+fn read(path: &Path, otherwise: impl FnOnce(&RunDir) -> Result<Verdict>) -> Result<MatrixRun> {
     let run_dir = RunDir::open(path)?;
     let file = run_dir.history();
     let reader =
@@ -124,16 +108,28 @@ fn read(path: &Path, terminal: &Terminal) -> Result<MatrixRun> {
     let run = reader.run();
     let verdict = match present_verdict(&run_dir, run) {
         Some(verdict) => verdict,
-        None => {
-            let verdicts = judge(Some(&run_dir), &run_dir.read_history()?);
-            if let Some(problem) = verdicts.unwritten {
-                terminal.warning(format_args!("{problem:#}"));
-            }
-            verdicts.verdict
-        }
+        None => otherwise(&run_dir)?,
     };
     let name = path.file_name().unwrap_or_default();
     Ok(MatrixRun::of(name, run_dir.report().exists(), run, &verdict))
+}
+
+/// The verdict by the history, with its files; why they could not be written is a warning.
+fn judged(run_dir: &RunDir, terminal: &Terminal) -> Result<Verdict> {
+    let verdicts = judge(Some(run_dir), &run_dir.read_history()?);
+    if let Some(problem) = verdicts.unwritten {
+        terminal.warning(format_args!("{problem:#}"));
+    }
+    Ok(verdicts.verdict)
+}
+
+/// Why a run is not shown that must not be judged.
+fn unjudged(run_dir: &RunDir) -> Result<Verdict> {
+    bail!(match run_dir.verdict().exists() {
+        true =>
+            "its verdict is of another version or older than its history; locktest report renews it",
+        false => "it has no verdict: it goes on, or it was broken off",
+    })
 }
 
 /// The verdict that is there, if it is of this run, of today's version, not older than the history,
